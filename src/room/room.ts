@@ -1,0 +1,35 @@
+import type { RoomEvent } from './events.js'
+
+/** A member as the roster knows it. Addresses are overlay addresses. */
+export interface Member {
+  readonly name: string
+  /** Ed25519 public key, base64. */
+  readonly key: string
+  readonly address: string
+  readonly address6: string
+  readonly online: boolean
+  readonly host: boolean
+}
+
+/** A running room, as its host or as a guest. Made by `createRoom` and `joinRoom`. */
+export interface Room {
+  /** Canonical room id, lower-case hex. */
+  readonly id: string
+  /** Everybody on the roster, this member included. */
+  readonly members: readonly Member[]
+  /**
+   * Everything that happens, in order, from the first event on: one iterator sees all. Ends after `left`.
+   * It throws what ended the room where that was a failure: a GonetError.
+   */
+  readonly events: AsyncIterable<RoomEvent>
+  /**
+   * Posts a chat message (1–4096 bytes of UTF-8); it is kept and sent as soon as there is somebody.
+   * Returns its id, which a later `delivered` event names.
+   * @throws UsageError `message-invalid` for an empty, too long or ill-formed text
+   */
+  send(text: string): string
+  /** Messages of ours that not every member online is known to have. */
+  readonly undelivered: number
+  /** Says goodbye, retracts what lies on backends, closes everything. Safe to call twice. */
+  leave(): Promise<void>
+}
