@@ -50,7 +50,9 @@ export class RefusedError extends GonetError {
 export function explain(error: unknown): string {
   const seen: string[] = []
   for (let at: unknown = error; at !== undefined && at !== null && seen.length < 5; ) {
-    const text = (at instanceof Error ? at.message || at.name : typeof at === 'string' ? at : JSON.stringify(at)).replace(/\s*\n\s*/g, ' ')
+    const text = (
+      at instanceof Error ? at.message || at.name : typeof at === 'string' ? at : JSON.stringify(at)
+    ).replace(/\s*\n\s*/g, ' ')
     if (!seen.includes(text)) seen.push(text)
     at = at instanceof Error ? at.cause : undefined
   }

@@ -1,0 +1,289 @@
+/**
+ * The guest's side of signalling, as a machine: it looks for the room's beacon, joins the host that the
+ * beacon names, repeats the join where backends do not keep it, and takes the first answer that is proved
+ * to be the host's answer to this very join (docs/protocol.md, Joining).
+ */
+import { Counters, TokenBucket } from './bounded.js'
+import { DecodeError } from './errors.js'
+import { guestSender, replyBox } from './host.js'
+import type { Identity } from './identity.js'
+import type { Machine } from './machine.js'
+import { type Beacon, type Join, readMessage, type Update, type Welcome, writeMessage } from './messages.js'
+import type { Crypto, KeyPair, Random } from './ports.js'
+import { type RoomId, roomIdMatches } from './room-id.js'
+import { beaconKey, openBeacon, openReply, presharedKey, roomTopic, sealJoin } from './sealing.js'
+import type { SignalTransmit } from './signal.js'
+import type { RecordKey, SignalRecord, Topic } from './signalling-adapter.js'
+
+const JoinExpiresInMs = 60_000
+/** Until it is answered, a join is published again after 1 to 2 s. */
+const RepeatMinMs = 1000
+const RepeatJitterMs = 1000
+/** Records looked at, a second. */
+const RecordsPerSecond = 500
+
+export interface GuestOptions {
+  readonly identity: Identity
+  readonly room: RoomId
+  /** The only host key to accept, where the guest knows it; else any key that the room id matches. */
+  readonly hostKey?: Uint8Array
+  readonly username: string
+  readonly crypto: Crypto
+  readonly random: Random
+}
+
+/** What the guest brings to a join; all of it fresh. */
+export interface JoinOffer {
+  /** X25519 public key. */
+  readonly wireguard: Uint8Array
+  readonly ice: string
+  readonly candidates: string
+}
+
+export type GuestEvent =
+  /** A beacon of the room's host: the first one, or one of a newer epoch. The answer to it is `join`. */
+  | { readonly type: 'host'; readonly beacon: Beacon }
+  | {
+      readonly type: 'welcome'
+      readonly welcome: Welcome
+      /** WireGuard's preshared key, 32 bytes. */
+      readonly presharedKey: Uint8Array
+      /** The backend that was first. */
+      readonly adapter: string
+    }
+  | { readonly type: 'refused'; readonly code: string; readonly text: string }
+
+interface Attempt {
+  readonly box: KeyPair
+  readonly sender: string
+}
+
+interface OpenJoin extends Attempt {
+  readonly beacon: Beacon
+  readonly hash: Uint8Array
+  readonly record: SignalRecord
+  /** Set by the first update: they all lie under one sender id, and each replaces the one before. */
+  updateKey: RecordKey | undefined
+  /** An answered join takes no second answer; it stays for late updates. */
+  answered: boolean
+}
+
+export class Guest implements Machine<GuestEvent, SignalTransmit> {
+  /** What was dropped, by reason. */
+  readonly counters: Counters = new Counters()
+  readonly #options: GuestOptions
+  readonly #topic: Topic
+  readonly #beaconKey: Uint8Array
+  readonly #bucket = new TokenBucket(RecordsPerSecond, RecordsPerSecond)
+  readonly #transmits: SignalTransmit[] = []
+  readonly #events: GuestEvent[] = []
+  #beacon: Beacon | undefined
+  /** Made, and its reply box watched, before there is a beacon: a subscription takes a round trip. */
+  #next: Attempt | undefined
+  #join: OpenJoin | undefined
+  #repeatAt: number | undefined
+
+  constructor(options: GuestOptions) {
+    this.#options = options
+    this.#topic = roomTopic(options.crypto, options.room)
+    this.#beaconKey = beaconKey(options.crypto, options.room)
+  }
+
+  get topic(): Topic {
+    return this.#topic
+  }
+
+  /** Begins to look for the host. Call it once. */
+  start(): void {
+    this.#transmits.push({ kind: 'watch', topic: this.#topic, box: 'host' })
+    this.#next = this.#prepare()
+  }
+
+  /** Takes an open join back, and looks for no answer any more. Safe to call twice. */
+  stop(): void {
+    this.#withdraw()
+    if (this.#next !== undefined) this.#unwatch(this.#next)
+    this.#next = undefined
+  }
+
+  /** Joins the host of the latest beacon, in place of any join that is still open. */
+  join(now: number, offer: JoinOffer): void {
+    const { crypto, identity, random, room, username } = this.#options
+    const beacon = this.#beacon
+    if (beacon === undefined) return
+    this.#withdraw()
+    const attempt = this.#next ?? this.#prepare()
+    this.#next = undefined
+    const message: Join = {
+      action: 'join',
+      room,
+      publicKey: identity.publicKey,
+      username,
+      host: beacon.publicKey,
+      seal: beacon.seal,
+      epoch: beacon.epoch,
+      box: attempt.box.publicKey,
+      nonce: random.bytes(16),
+      ...offer,
+    }
+    const plain = writeMessage(crypto, identity, message)
+    const bytes = sealJoin(crypto, random, attempt.box, beacon.seal, plain)
+    if (bytes === undefined) {
+      this.counters.count('beacon-seal-unusable')
+      return
+    }
+    const record: SignalRecord = {
+      topic: this.#topic,
+      box: 'join',
+      sender: attempt.sender,
+      bytes,
+      expiresInMs: JoinExpiresInMs,
+    }
+    this.#join = {
+      ...attempt,
+      beacon,
+      hash: crypto.sha512(plain),
+      record,
+      updateKey: undefined,
+      answered: false,
+    }
+    this.#transmits.push({ kind: 'publish', record, repeat: false })
+    this.#scheduleRepeat(now)
+  }
+
+  /** Tells the host all candidates anew, since some were found after the join. */
+  update(candidates: string): void {
+    const { crypto, identity, random, room } = this.#options
+    const join = this.#join
+    if (join === undefined) return
+    const message: Update = {
+      action: 'update',
+      room,
+      publicKey: identity.publicKey,
+      epoch: join.beacon.epoch,
+      inReplyTo: join.hash,
+      candidates,
+    }
+    const bytes = sealJoin(
+      crypto,
+      random,
+      join.box,
+      join.beacon.seal,
+      writeMessage(crypto, identity, message),
+    )
+    if (bytes === undefined) return
+    join.updateKey ??= { topic: this.#topic, box: 'join', sender: guestSender(crypto, random.bytes(32)) }
+    const record = { ...join.updateKey, bytes, expiresInMs: JoinExpiresInMs }
+    this.#transmits.push({ kind: 'publish', record, repeat: false })
+  }
+
+  /** Takes a record from a backend; what is wrong with it is counted, nothing else happens. */
+  handleRecord(now: number, adapter: string, record: SignalRecord): void {
+    if (record.topic !== this.#topic) return
+    if (!this.#bucket.take(now)) {
+      this.counters.count('record-rate')
+      return
+    }
+    try {
+      if (record.box === 'host') this.#handleBeacon(record.bytes)
+      else if (record.box !== 'join') this.#handleReply(adapter, record)
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error
+      this.counters.count(error.code)
+    }
+  }
+
+  handleTimeout(now: number): void {
+    if (this.#repeatAt === undefined || now < this.#repeatAt || this.#join === undefined) return
+    this.#transmits.push({ kind: 'publish', record: this.#join.record, repeat: true })
+    this.#scheduleRepeat(now)
+  }
+
+  pollTransmit(): SignalTransmit | undefined {
+    return this.#transmits.shift()
+  }
+
+  pollEvent(): GuestEvent | undefined {
+    return this.#events.shift()
+  }
+
+  pollTimeout(): number | undefined {
+    return this.#repeatAt
+  }
+
+  #handleBeacon(bytes: Uint8Array): void {
+    const { crypto, hostKey, room } = this.#options
+    const { message } = readMessage(crypto, openBeacon(crypto, this.#beaconKey, bytes))
+    if (message.action !== 'host' || message.room !== room) {
+      throw new DecodeError('beacon-other-room', 'not a beacon of this room')
+    }
+    if (!roomIdMatches(crypto, room, message.publicKey)) {
+      throw new DecodeError('beacon-key-not-of-room', 'the room id is not in the hash of the key')
+    }
+    const expected = hostKey ?? this.#beacon?.publicKey
+    if (expected !== undefined && !crypto.equal(message.publicKey, expected)) {
+      throw new DecodeError('beacon-of-another-host', 'beacon of another host')
+    }
+    if (this.#beacon !== undefined && message.epoch <= this.#beacon.epoch) return
+    this.#beacon = message
+    this.#events.push({ type: 'host', beacon: message })
+  }
+
+  #handleReply(adapter: string, record: SignalRecord): void {
+    const { crypto } = this.#options
+    const join = this.#join
+    if (join === undefined || join.answered || record.box !== `reply/${join.sender}`) return
+    const bytes = openReply(crypto, join.box, join.beacon.seal, record.bytes)
+    const { message, hash } = readMessage(crypto, bytes)
+    if (message.action !== 'welcome' && message.action !== 'refuse') {
+      throw new DecodeError('message-action', 'not an action for a guest')
+    }
+    if (
+      !crypto.equal(message.publicKey, join.beacon.publicKey) ||
+      !crypto.equal(message.inReplyTo, join.hash) ||
+      message.room !== this.#options.room ||
+      message.epoch !== join.beacon.epoch
+    ) {
+      throw new DecodeError('reply-other-join', 'not the answer to this join')
+    }
+    this.#repeatAt = undefined
+    this.#unwatch(join)
+    this.#retract(join.record)
+    join.answered = true
+    this.#events.push(
+      message.action === 'welcome'
+        ? { type: 'welcome', welcome: message, presharedKey: presharedKey(crypto, join.hash, hash), adapter }
+        : { type: 'refused', code: message.code, text: message.text },
+    )
+  }
+
+  #withdraw(): void {
+    this.#repeatAt = undefined
+    if (this.#join === undefined) return
+    if (!this.#join.answered) {
+      this.#unwatch(this.#join)
+      this.#retract(this.#join.record)
+    }
+    if (this.#join.updateKey !== undefined) this.#retract(this.#join.updateKey)
+    this.#join = undefined
+  }
+
+  #prepare(): Attempt {
+    const { crypto, random } = this.#options
+    const box = crypto.boxKeyPair(random.bytes(32))
+    this.#transmits.push({ kind: 'watch', topic: this.#topic, box: replyBox(crypto, box.publicKey) })
+    return { box, sender: guestSender(crypto, box.publicKey) }
+  }
+
+  #unwatch(attempt: Attempt): void {
+    this.#transmits.push({ kind: 'unwatch', topic: this.#topic, box: `reply/${attempt.sender}` })
+  }
+
+  #retract({ topic, box, sender }: RecordKey): void {
+    this.#transmits.push({ kind: 'retract', key: { topic, box, sender } })
+  }
+
+  #scheduleRepeat(now: number): void {
+    this.#repeatAt = now + RepeatMinMs + RepeatJitterMs * this.#options.random.fraction()
+  }
+}

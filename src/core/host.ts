@@ -1,0 +1,376 @@
+/**
+ * The host's side of signalling, as a machine: it keeps a beacon lying on every backend, opens and checks
+ * joins, and hands out one answer per join, however often and by whatever backend the join comes
+ * (docs/protocol.md, Joining).
+ */
+import { Counters, TokenBucket } from './bounded.js'
+import { fromUtf8, toBase32, toHex, utf8 } from './encoding.js'
+import { DecodeError } from './errors.js'
+import type { Identity } from './identity.js'
+import type { Machine } from './machine.js'
+import {
+  type Beacon,
+  type Join,
+  type Refuse,
+  readMessage,
+  type Update,
+  type Welcome,
+  writeMessage,
+} from './messages.js'
+import type { Crypto, KeyPair, Random, Store } from './ports.js'
+import type { RoomId } from './room-id.js'
+import { beaconKey, openBeacon, openJoin, presharedKey, roomTopic, sealBeacon, sealReply } from './sealing.js'
+import type { SignalTransmit } from './signal.js'
+import type { Box, SignalRecord, Topic } from './signalling-adapter.js'
+
+/** How long a backend is asked to keep each kind of record. */
+const BeaconExpiresInMs = 15 * 60_000
+const ReplyExpiresInMs = 60_000
+/** How often the beacon is published anew, so that it never expires while the host lives. */
+const BeaconRefreshMs = 5 * 60_000
+/** Joins remembered in an epoch. A new epoch begins at three quarters of it, so none is ever forgotten. */
+const MaxJoinsPerEpoch = 1024
+/** Joins that wait for `welcome` or `refuse`. */
+const MaxOpenJoins = 256
+/** Records looked at, a second. What is beyond is dropped unread: an honest guest repeats its join. */
+const RecordsPerSecond = 500
+/** A beacon of our own that is newer than we are makes us begin a newer epoch, this often at most. */
+const OvertakeIntervalMs = 10_000
+
+const EpochName = 'epoch'
+
+export interface HostOptions {
+  readonly identity: Identity
+  readonly room: RoomId
+  /** The host's display name. */
+  readonly username: string
+  readonly crypto: Crypto
+  readonly random: Random
+  /** The room's own store: keeps the epoch counter. */
+  readonly store: Store
+}
+
+/** A join that waits for an answer. */
+export interface JoinRequest {
+  readonly join: Join
+  /** SHA-512 of the join. */
+  readonly hash: Uint8Array
+  /** The epoch's WireGuard key pair, which the answer names. */
+  readonly wireguard: KeyPair
+}
+
+export type HostEvent =
+  /** A new epoch has begun: from now on answers name this WireGuard key. */
+  | { readonly type: 'epoch'; readonly epoch: string; readonly wireguard: KeyPair }
+  | { readonly type: 'join'; readonly request: JoinRequest }
+  /** Candidates found late, of a guest whose join was answered; `join` is its hash in hex. */
+  | { readonly type: 'update'; readonly join: string; readonly candidates: string }
+
+export type WelcomeAnswer = Pick<Welcome, 'peer' | 'subnet' | 'address' | 'ice' | 'candidates'>
+
+interface Epoch {
+  readonly id: string
+  readonly seal: KeyPair
+  readonly wireguard: KeyPair
+  /** By SHA-512 of the join, hex. */
+  readonly joins: Map<string, KnownJoin>
+  /** By SHA-256 of the record's bytes, hex: a repeated join is byte for byte the same, and costs one hash. */
+  readonly byRecord: Map<string, KnownJoin>
+  readonly nonces: Set<string>
+  readonly wireguardKeys: Set<string>
+}
+
+interface KnownJoin {
+  readonly request: JoinRequest
+  /** The backends by which it came: each gets the answer. */
+  readonly adapters: Set<string>
+  answer: Uint8Array | undefined
+}
+
+export class Host implements Machine<HostEvent, SignalTransmit> {
+  /** What was dropped, by reason. */
+  readonly counters: Counters = new Counters()
+  readonly #options: HostOptions
+  readonly #topic: Topic
+  readonly #beaconKey: Uint8Array
+  readonly #bucket = new TokenBucket(RecordsPerSecond, RecordsPerSecond)
+  readonly #transmits: SignalTransmit[] = []
+  readonly #events: HostEvent[] = []
+  #epoch: Epoch | undefined
+  #refreshAt: number | undefined
+  #overtakeAfter = -Infinity
+  #openJoins = 0
+
+  constructor(options: HostOptions) {
+    this.#options = options
+    this.#topic = roomTopic(options.crypto, options.room)
+    this.#beaconKey = beaconKey(options.crypto, options.room)
+  }
+
+  get topic(): Topic {
+    return this.#topic
+  }
+
+  /** Begins an epoch and lays out the beacon. Call it once. */
+  start(now: number): void {
+    this.#transmits.push({ kind: 'watch', topic: this.#topic, box: 'join' })
+    this.#transmits.push({ kind: 'watch', topic: this.#topic, box: 'host' })
+    this.#beginEpoch(now, 0)
+  }
+
+  /** Takes the beacon back. Safe to call twice. */
+  stop(): void {
+    if (this.#epoch === undefined) return
+    this.#retractBeacon(this.#epoch.id)
+    this.#epoch = undefined
+    this.#refreshAt = undefined
+  }
+
+  /** Takes a record from a backend; what is wrong with it is counted, nothing else happens. */
+  handleRecord(now: number, adapter: string, record: SignalRecord): void {
+    if (record.topic !== this.#topic || this.#epoch === undefined) return
+    if (!this.#bucket.take(now)) {
+      this.counters.count('record-rate')
+      return
+    }
+    try {
+      if (record.box === 'join') this.#handleJoinRecord(now, this.#epoch, adapter, record.bytes)
+      else if (record.box === 'host') this.#handleBeaconRecord(now, this.#epoch, record)
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error
+      this.counters.count(error.code)
+    }
+  }
+
+  /**
+   * Answers a join with a welcome.
+   * @returns the preshared key of the tunnel to that guest, or undefined where its epoch has ended or its
+   *   box key is unusable: the guest will join again
+   */
+  welcome(request: JoinRequest, answer: WelcomeAnswer): Uint8Array | undefined {
+    const { crypto, identity, room, username } = this.#options
+    const message: Welcome = {
+      action: 'welcome',
+      room,
+      publicKey: identity.publicKey,
+      method: 'SHA-512',
+      username,
+      wireguard: request.wireguard.publicKey,
+      epoch: request.join.epoch,
+      inReplyTo: request.hash,
+      ...answer,
+    }
+    const bytes = writeMessage(crypto, identity, message)
+    return this.#answer(request, bytes) ? presharedKey(crypto, request.hash, crypto.sha512(bytes)) : undefined
+  }
+
+  /** Answers a join with a refusal: a stable code, and a text for the person. */
+  refuse(request: JoinRequest, code: string, text: string): void {
+    const { crypto, identity, room } = this.#options
+    const message: Refuse = {
+      action: 'refuse',
+      room,
+      publicKey: identity.publicKey,
+      epoch: request.join.epoch,
+      inReplyTo: request.hash,
+      code,
+      text,
+    }
+    this.#answer(request, writeMessage(crypto, identity, message))
+  }
+
+  handleTimeout(now: number): void {
+    if (this.#refreshAt !== undefined && now >= this.#refreshAt) this.#publishBeacon(now)
+  }
+
+  pollTransmit(): SignalTransmit | undefined {
+    return this.#transmits.shift()
+  }
+
+  pollEvent(): HostEvent | undefined {
+    return this.#events.shift()
+  }
+
+  pollTimeout(): number | undefined {
+    return this.#refreshAt
+  }
+
+  #beginEpoch(now: number, overtakes: number): void {
+    const { crypto, random, store } = this.#options
+    const counter = 1 + Math.max(overtakes, readCounter(store))
+    store.write(EpochName, utf8(`${counter}\n`))
+    if (this.#epoch !== undefined) this.#retractBeacon(this.#epoch.id)
+    this.#openJoins = 0
+    this.#epoch = {
+      id: counter.toString(16).padStart(8, '0') + toHex(random.bytes(4)),
+      seal: crypto.boxKeyPair(random.bytes(32)),
+      wireguard: crypto.boxKeyPair(random.bytes(32)),
+      joins: new Map(),
+      byRecord: new Map(),
+      nonces: new Set(),
+      wireguardKeys: new Set(),
+    }
+    this.#events.push({ type: 'epoch', epoch: this.#epoch.id, wireguard: this.#epoch.wireguard })
+    this.#publishBeacon(now)
+  }
+
+  #publishBeacon(now: number): void {
+    const { crypto, identity, random, room, username } = this.#options
+    const epoch = this.#epoch
+    if (epoch === undefined) return
+    const beacon: Beacon = {
+      action: 'host',
+      room,
+      publicKey: identity.publicKey,
+      username,
+      seal: epoch.seal.publicKey,
+      epoch: epoch.id,
+      admission: 'open',
+    }
+    const bytes = sealBeacon(crypto, random, this.#beaconKey, writeMessage(crypto, identity, beacon))
+    const key = { topic: this.#topic, box: 'host', sender: epoch.id } as const
+    this.#transmits.push({
+      kind: 'publish',
+      record: { ...key, bytes, expiresInMs: BeaconExpiresInMs },
+      repeat: false,
+    })
+    this.#refreshAt = now + BeaconRefreshMs * (0.9 + 0.1 * random.fraction())
+  }
+
+  #retractBeacon(epoch: string): void {
+    this.#transmits.push({ kind: 'retract', key: { topic: this.#topic, box: 'host', sender: epoch } })
+  }
+
+  /** Beacons of our own key, from an earlier life: older ones are taken back, a newer one is overtaken. */
+  #handleBeaconRecord(now: number, epoch: Epoch, record: SignalRecord): void {
+    if (record.sender === epoch.id) return
+    const { crypto, identity, room } = this.#options
+    const { message } = readMessage(crypto, openBeacon(crypto, this.#beaconKey, record.bytes))
+    if (message.action !== 'host' || message.room !== room) return
+    if (!crypto.equal(message.publicKey, identity.publicKey)) {
+      this.counters.count('beacon-of-another-host')
+      return
+    }
+    if (message.epoch < epoch.id) {
+      // Only a record that names this epoch as its sender: what we sign says which record is ours to remove.
+      if (record.sender === message.epoch) this.#retractBeacon(message.epoch)
+    } else if (message.epoch > epoch.id && now >= this.#overtakeAfter) {
+      this.#overtakeAfter = now + OvertakeIntervalMs
+      this.#beginEpoch(now, Number.parseInt(message.epoch.slice(0, 8), 16))
+    }
+  }
+
+  #handleJoinRecord(now: number, epoch: Epoch, adapter: string, bytes: Uint8Array): void {
+    const { crypto } = this.#options
+    const recordHash = toHex(crypto.sha256(bytes))
+    const repeated = epoch.byRecord.get(recordHash)
+    if (repeated !== undefined) {
+      repeated.adapters.add(adapter)
+      if (repeated.answer !== undefined) this.#publishAnswer(repeated, adapter)
+      return
+    }
+    const opened = openJoin(crypto, epoch.seal, bytes)
+    const { message, hash } = readMessage(crypto, opened.message)
+    if (message.action === 'update') {
+      this.#handleUpdate(epoch, opened.box, message)
+      return
+    }
+    if (message.action !== 'join') throw new DecodeError('message-action', 'not an action for a host')
+    this.#checkJoin(epoch, opened.box, message)
+    if (this.#openJoins >= MaxOpenJoins) {
+      this.counters.count('join-queue-full')
+      return
+    }
+    this.#openJoins += 1
+    const known: KnownJoin = {
+      request: { join: message, hash, wireguard: epoch.wireguard },
+      adapters: new Set([adapter]),
+      answer: undefined,
+    }
+    epoch.joins.set(toHex(hash), known)
+    epoch.byRecord.set(recordHash, known)
+    epoch.nonces.add(toHex(message.nonce))
+    epoch.wireguardKeys.add(toHex(message.wireguard))
+    this.#events.push({ type: 'join', request: known.request })
+    if (epoch.joins.size >= (MaxJoinsPerEpoch * 3) / 4) this.#beginEpoch(now, 0)
+  }
+
+  /** @throws DecodeError `join-…` where the join is not for this host, room and epoch, or not fresh */
+  #checkJoin(epoch: Epoch, box: Uint8Array, join: Join): void {
+    const { crypto, identity, room } = this.#options
+    if (join.room !== room) throw new DecodeError('join-other-room', 'join is for another room')
+    if (!crypto.equal(join.host, identity.publicKey)) {
+      throw new DecodeError('join-other-host', 'join is for another host')
+    }
+    if (join.epoch !== epoch.id || !crypto.equal(join.seal, epoch.seal.publicKey)) {
+      throw new DecodeError('join-other-epoch', 'join is for another epoch')
+    }
+    if (!crypto.equal(join.box, box)) throw new DecodeError('join-resealed', 'join was sealed by another')
+    if (epoch.nonces.has(toHex(join.nonce))) throw new DecodeError('join-nonce-used', 'nonce was used before')
+    if (epoch.wireguardKeys.has(toHex(join.wireguard))) {
+      throw new DecodeError('join-wireguard-key-used', 'WireGuard key was used before')
+    }
+  }
+
+  #handleUpdate(epoch: Epoch, box: Uint8Array, update: Update): void {
+    const { crypto } = this.#options
+    const id = toHex(update.inReplyTo)
+    const join = epoch.joins.get(id)?.request.join
+    if (
+      join === undefined ||
+      !crypto.equal(join.publicKey, update.publicKey) ||
+      !crypto.equal(join.box, box) ||
+      update.epoch !== epoch.id
+    ) {
+      throw new DecodeError('update-unknown-join', 'update is for no join of this epoch')
+    }
+    this.#events.push({ type: 'update', join: id, candidates: update.candidates })
+  }
+
+  #answer(request: JoinRequest, message: Uint8Array): boolean {
+    const { crypto, random } = this.#options
+    const epoch = this.#epoch
+    const known = epoch?.joins.get(toHex(request.hash))
+    if (epoch === undefined || known === undefined || known.answer !== undefined) return false
+    this.#openJoins -= 1
+    const answer = sealReply(crypto, random, epoch.seal, request.join.box, message)
+    if (answer === undefined) return false
+    known.answer = answer
+    for (const adapter of known.adapters) this.#publishAnswer(known, adapter)
+    return true
+  }
+
+  #publishAnswer(known: KnownJoin, adapter: string): void {
+    if (known.answer === undefined || this.#epoch === undefined) return
+    const box = replyBox(this.#options.crypto, known.request.join.box)
+    this.#transmits.push({
+      kind: 'publish',
+      record: {
+        topic: this.#topic,
+        box,
+        sender: this.#epoch.id,
+        bytes: known.answer,
+        expiresInMs: ReplyExpiresInMs,
+      },
+      adapter,
+      repeat: false,
+    })
+  }
+}
+
+/**
+ * A guest's sender id: derived from the box key that it made for this join, so that nobody who copies the
+ * join to another sender can lead the answer astray.
+ */
+export function guestSender(crypto: Pick<Crypto, 'sha256'>, box: Uint8Array): string {
+  return toBase32(crypto.sha256(box)).slice(0, 20)
+}
+
+export function replyBox(crypto: Pick<Crypto, 'sha256'>, box: Uint8Array): Box {
+  return `reply/${guestSender(crypto, box)}`
+}
+
+function readCounter(store: Store): number {
+  const text = fromUtf8(store.read(EpochName) ?? new Uint8Array()) ?? ''
+  return /^\d{1,9}\n$/.test(text) ? Number.parseInt(text, 10) : 0
+}

@@ -1,0 +1,199 @@
+/**
+ * Addresses inside a room (docs/protocol.md, Addresses): an IPv4 network that the host allocates from, and
+ * an IPv6 address per member that needs no allocation, since it comes from the room and the member's key.
+ */
+import { concatenate, fromBase64, fromUtf8, toBase64, utf8 } from './encoding.js'
+import { GonetError, UsageError } from './errors.js'
+import type { Crypto, Store } from './ports.js'
+import type { RoomId } from './room-id.js'
+
+/** An address that was given out and never used is free again after this. */
+const ProvisionalMs = 60_000
+/** Addresses that stick to their keys across restarts. */
+const MaxRemembered = 4096
+const StoreName = 'addresses'
+
+/** An IPv4 network: its first address as a 32-bit number, and its prefix length in bits (8 to 30). */
+export interface Subnet {
+  readonly base: number
+  readonly prefixLength: number
+}
+
+/** @throws UsageError `subnet-invalid` */
+export function parseSubnet(text: string): Subnet {
+  const match = /^(\d{1,3}(?:\.\d{1,3}){3})\/(\d{1,2})$/.exec(text)
+  const base = match?.[1] === undefined ? undefined : parseIpv4(match[1])
+  const prefixLength = Number(match?.[2])
+  if (base === undefined || prefixLength < 8 || prefixLength > 30 || base % hostCount(prefixLength) !== 0) {
+    throw new UsageError('subnet-invalid', `'${text}' is not an IPv4 network`, {
+      advice: 'Write it as its first address and a prefix length from 8 to 30, such as 10.7.0.0/16',
+    })
+  }
+  return { base, prefixLength }
+}
+
+export function formatSubnet(subnet: Subnet): string {
+  return `${formatIpv4(subnet.base)}/${subnet.prefixLength}`
+}
+
+/**
+ * A room's network unless it is configured: 10.x.0.0/16, where x comes from the host's key and moves on past
+ * networks that the host is in.
+ * @param taken networks of the host's interfaces
+ */
+export function defaultSubnet(
+  crypto: Pick<Crypto, 'sha256'>,
+  hostKey: Uint8Array,
+  taken: readonly Subnet[],
+): Subnet {
+  const first = crypto.sha256(concatenate(utf8('gonet/1 subnet'), hostKey))[0] ?? 0
+  for (let step = 0; step < 256; step += 1) {
+    const subnet = { base: 10 * 2 ** 24 + ((first + step) % 256) * 2 ** 16, prefixLength: 16 }
+    if (!taken.some((other) => overlaps(subnet, other))) return subnet
+  }
+  throw new GonetError('subnet-exhausted', 'every network from 10.0.0.0/16 to 10.255.0.0/16 is in use here', {
+    advice: 'Choose one with network.subnet in the configuration',
+  })
+}
+
+export function overlaps(a: Subnet, b: Subnet): boolean {
+  const size = hostCount(Math.min(a.prefixLength, b.prefixLength))
+  return Math.floor(a.base / size) === Math.floor(b.base / size)
+}
+
+/** The host's own address: the first of the network. */
+export function hostAddress(subnet: Subnet): string {
+  return formatIpv4(subnet.base + 1)
+}
+
+export function subnetContains(subnet: Subnet, address: string): boolean {
+  const number = parseIpv4(address)
+  return number !== undefined && overlaps(subnet, { base: number, prefixLength: 32 })
+}
+
+/** The unique local IPv6 address (RFC 4193) of a member: 40 bits from the room, 64 from the key. */
+export function memberAddress6(crypto: Pick<Crypto, 'sha256'>, room: RoomId, key: Uint8Array): string {
+  const network = crypto.sha256(utf8(`gonet/1 network ${room}`)).subarray(0, 5)
+  const member = crypto.sha256(concatenate(utf8('gonet/1 member'), key)).subarray(0, 8)
+  const bytes = concatenate(Uint8Array.of(0xfd), network, new Uint8Array(2), member)
+  const groups = Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0))
+  return compressZeros(groups)
+}
+
+interface Lease {
+  readonly key: string
+  readonly number: number
+  /** When it was last used; provisional leases end `ProvisionalMs` later. */
+  usedAt: number
+  committed: boolean
+}
+
+/** Gives out the addresses of a network. An address sticks to its key for as long as there is room. */
+export class AddressPool {
+  readonly #subnet: Subnet
+  readonly #store: Store
+  readonly #byKey = new Map<string, Lease>()
+  readonly #byNumber = new Map<number, Lease>()
+  #next = 2
+
+  constructor(subnet: Subnet, store: Store) {
+    this.#subnet = subnet
+    this.#store = store
+    this.#load()
+  }
+
+  /**
+   * The address of a member, provisional until `commit`.
+   * @returns undefined where every address is in use
+   */
+  allocate(now: number, publicKey: Uint8Array, inUse: (key: string) => boolean): string | undefined {
+    const key = toBase64(publicKey)
+    const known = this.#byKey.get(key)
+    if (known !== undefined) {
+      known.usedAt = now
+      return this.#format(known.number)
+    }
+    const number = this.#free(now, inUse)
+    if (number === undefined) return undefined
+    this.#add({ key, number, usedAt: now, committed: false })
+    return this.#format(number)
+  }
+
+  /** Makes a member's address stick, across restarts too: the member was admitted. */
+  commit(now: number, publicKey: Uint8Array): void {
+    const lease = this.#byKey.get(toBase64(publicKey))
+    if (lease === undefined) return
+    lease.usedAt = now
+    if (lease.committed) return
+    lease.committed = true
+    const committed = Array.from(this.#byKey.values()).filter((each) => each.committed)
+    const lines = committed.slice(-MaxRemembered).map((each) => `${each.key} ${this.#format(each.number)}\n`)
+    this.#store.write(StoreName, utf8(lines.join('')))
+  }
+
+  #free(now: number, inUse: (key: string) => boolean): number | undefined {
+    const last = hostCount(this.#subnet.prefixLength) - 2
+    while (this.#next <= last) {
+      const number = this.#next
+      this.#next += 1
+      if (!this.#byNumber.has(number)) return number
+    }
+    const reclaimable = Array.from(this.#byKey.values())
+      .filter((lease) => (lease.committed ? !inUse(lease.key) : now - lease.usedAt >= ProvisionalMs))
+      .sort((a, b) => Number(a.committed) - Number(b.committed) || a.usedAt - b.usedAt)
+    const [oldest] = reclaimable
+    if (oldest === undefined) return undefined
+    this.#byKey.delete(oldest.key)
+    this.#byNumber.delete(oldest.number)
+    return oldest.number
+  }
+
+  #add(lease: Lease): void {
+    this.#byKey.set(lease.key, lease)
+    this.#byNumber.set(lease.number, lease)
+  }
+
+  #load(): void {
+    const text = fromUtf8(this.#store.read(StoreName) ?? new Uint8Array()) ?? ''
+    for (const line of text.split('\n')) {
+      const [key = '', address = ''] = line.split(' ')
+      const absolute = parseIpv4(address)
+      if (absolute === undefined || fromBase64(key, 32) === undefined || this.#byKey.has(key)) continue
+      const number = absolute - this.#subnet.base
+      if (number < 2 || number > hostCount(this.#subnet.prefixLength) - 2 || this.#byNumber.has(number))
+        continue
+      this.#add({ key, number, usedAt: -Infinity, committed: true })
+    }
+  }
+
+  #format(number: number): string {
+    return formatIpv4(this.#subnet.base + number)
+  }
+}
+
+function hostCount(prefixLength: number): number {
+  return 2 ** (32 - prefixLength)
+}
+
+function parseIpv4(text: string): number | undefined {
+  const parts = text.split('.')
+  if (parts.length !== 4 || !parts.every((part) => /^(?:0|[1-9]\d{0,2})$/.test(part) && Number(part) < 256)) {
+    return undefined
+  }
+  return parts.reduce((number, part) => number * 256 + Number(part), 0)
+}
+
+function formatIpv4(number: number): string {
+  return [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join('.')
+}
+
+/** RFC 5952: the longest run of at least two zero groups becomes `::`. */
+function compressZeros(groups: readonly number[]): string {
+  const text = groups.map((group) => group.toString(16)).join(':')
+  const runs = Array.from(text.matchAll(/(?:^|:)0(?::0)+(?=:|$)/g)).sort((a, b) => b[0].length - a[0].length)
+  const [longest] = runs
+  if (longest === undefined) return text
+  const before = text.slice(0, longest.index)
+  const after = text.slice(longest.index + longest[0].length + 1)
+  return `${before}::${after}`
+}

@@ -1,0 +1,92 @@
+/**
+ * The core's Crypto port. Our own messages are signed and sealed by tweetnacl; verifying strangers'
+ * signatures and agreeing on keys with them, which comes in numbers, is done by node:crypto: the same
+ * results (RFC 8032, RFC 7748), up to a hundred times as fast.
+ */
+import {
+  createHash,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  diffieHellman,
+  hkdfSync,
+  type KeyObject,
+  timingSafeEqual,
+  verify,
+} from 'node:crypto'
+import nacl from 'tweetnacl'
+import type { Crypto } from '../core/ports.js'
+
+const Ed25519PublicPrefix = Buffer.from('302a300506032b6570032100', 'hex')
+const X25519PublicPrefix = Buffer.from('302a300506032b656e032100', 'hex')
+const X25519SecretPrefix = Buffer.from('302e020100300506032b656e04220420', 'hex')
+const HSalsa20Input = new Uint8Array(16)
+const HSalsa20Constant = new TextEncoder().encode('expand 32-byte k')
+
+/** tweetnacl exports its core functions; its type declarations leave this one out. */
+interface LowLevel {
+  readonly crypto_core_hsalsa20: (
+    output: Uint8Array,
+    input: Uint8Array,
+    key: Uint8Array,
+    constant: Uint8Array,
+  ) => number
+}
+
+const { crypto_core_hsalsa20: hsalsa20 } = (nacl as unknown as { readonly lowlevel: LowLevel }).lowlevel
+
+export const nodeCrypto: Crypto = {
+  sha256: (bytes) => createHash('sha256').update(bytes).digest(),
+  sha512: (bytes) => createHash('sha512').update(bytes).digest(),
+  hmacSha256: (key, bytes) => createHmac('sha256', key).update(bytes).digest(),
+  hmacSha1: (key, bytes) => createHmac('sha1', key).update(bytes).digest(),
+  hkdfSha256: (keyMaterial, salt, info, length) =>
+    new Uint8Array(hkdfSync('sha256', keyMaterial, salt ?? new Uint8Array(32), info, length)),
+  signKeyPair: (seed) => nacl.sign.keyPair.fromSeed(seed),
+  sign: (message, secretKey) => nacl.sign.detached(message, secretKey),
+  verify: (message, signature, publicKey) => {
+    if (signature.length !== 64 || publicKey.length !== 32) return false
+    return verify(null, message, publicKeyObject(Ed25519PublicPrefix, publicKey), signature)
+  },
+  boxKeyPair: (secretKey) => nacl.box.keyPair.fromSecretKey(secretKey),
+  scalarMult,
+  box: (message, nonce, publicKey, secretKey) => {
+    const key = boxKey(publicKey, secretKey)
+    return key && nacl.secretbox(message, nonce, key)
+  },
+  boxOpen: (sealed, nonce, publicKey, secretKey) => {
+    const key = boxKey(publicKey, secretKey)
+    return key && (nacl.secretbox.open(sealed, nonce, key) ?? undefined)
+  },
+  secretbox: (message, nonce, key) => nacl.secretbox(message, nonce, key),
+  secretboxOpen: (sealed, nonce, key) => nacl.secretbox.open(sealed, nonce, key) ?? undefined,
+  equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
+}
+
+function scalarMult(secretKey: Uint8Array, publicKey: Uint8Array): Uint8Array | undefined {
+  if (secretKey.length !== 32 || publicKey.length !== 32) return undefined
+  const privateKey = createPrivateKey({
+    key: Buffer.concat([X25519SecretPrefix, secretKey]),
+    format: 'der',
+    type: 'pkcs8',
+  })
+  try {
+    return diffieHellman({ privateKey, publicKey: publicKeyObject(X25519PublicPrefix, publicKey) })
+  } catch {
+    // OpenSSL refuses to derive from a point of small order.
+    return undefined
+  }
+}
+
+/** crypto_box_beforenm: HSalsa20 over the X25519 shared secret. */
+function boxKey(publicKey: Uint8Array, secretKey: Uint8Array): Uint8Array | undefined {
+  const shared = scalarMult(secretKey, publicKey)
+  if (shared === undefined) return undefined
+  const key = new Uint8Array(32)
+  hsalsa20(key, HSalsa20Input, shared, HSalsa20Constant)
+  return key
+}
+
+function publicKeyObject(prefix: Buffer, publicKey: Uint8Array): KeyObject {
+  return createPublicKey({ key: Buffer.concat([prefix, publicKey]), format: 'der', type: 'spki' })
+}
