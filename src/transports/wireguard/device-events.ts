@@ -1,0 +1,23 @@
+/** What comes out of a device. */
+import type { SocketAddress } from '../../core/machine.js'
+
+/** A datagram for a peer. */
+export interface DeviceTransmit {
+  readonly peer: string
+  readonly bytes: Uint8Array
+  /**
+   * A peer with an endpoint: where it is now. Else, for a handshake response: the source of its initiation.
+   * Else undefined.
+   */
+  readonly replyTo: SocketAddress | undefined
+}
+
+export type DeviceEvent =
+  /** An inner IP packet without padding, whose source address is allowed for this peer. */
+  | { readonly type: 'packet'; readonly peer: string; readonly bytes: Uint8Array }
+  /** A new session can be used: the response was consumed, or the initiator's first message has come. */
+  | { readonly type: 'session'; readonly peer: string }
+  /** Something authentic came, at least once since this event was last polled. */
+  | { readonly type: 'authenticated'; readonly peer: string; readonly source: SocketAddress }
+  /** RekeyAttemptTime went by without a response, or the keys were forgotten (three times RejectAfterTime). */
+  | { readonly type: 'expired'; readonly peer: string }

@@ -1,0 +1,312 @@
+/**
+ * A WireGuard device: many peers behind one key pair. Sans-IO (src/core/machine.ts): datagrams and inner
+ * packets go in by methods, datagrams and events come out by polling.
+ *
+ * Where a peer's datagrams go is the caller's decision, except that a peer which was given an endpoint is
+ * followed as WireGuard does it (paper, section 2.1): to where its latest authenticated datagram came from.
+ */
+import { DecodeError, GonetError, UsageError } from '../../core/errors.js'
+import { earliest, type Machine, type SocketAddress } from '../../core/machine.js'
+import type { Random, Wall } from '../../core/ports.js'
+import { AllowedAddresses } from './allowed-addresses.js'
+import { RekeyAfterMessages } from './constants.js'
+import { createCounters, type DeviceCounters } from './counters.js'
+import type { NoiseCrypto, PrivateKey } from './crypto.js'
+import type { DeviceEvent, DeviceTransmit } from './device-events.js'
+import { createRemoteStatic, openInitiation } from './handshake.js'
+import { readInnerHeader } from './inner-packet.js'
+import { mac1Key, verifyMac1 } from './macs.js'
+import {
+  decodeMessage,
+  type Initiation,
+  type Message,
+  MessageType,
+  type Response,
+  readUint32,
+} from './messages.js'
+import { TimestampSource } from './tai64n.js'
+import { Tunnel, type TunnelEnvironment } from './tunnel.js'
+
+export interface DeviceOptions {
+  /** X25519, 32 bytes. Not kept. */
+  readonly secretKey: Uint8Array
+  readonly crypto: NoiseCrypto
+  readonly random: Random
+  /** Stamps initiations, and shows the sleep of a machine whose monotonic clock stood still. */
+  readonly wall: Wall
+  /** Default 4096. */
+  readonly maxPeers?: number
+  /** After how many messages a session is renewed. Default RekeyAfterMessages; tests force a rekey with less. */
+  readonly rekeyAfterMessages?: number
+}
+
+export interface PeerOptions {
+  /** Names the peer in transmits and events. */
+  readonly id: string
+  /** X25519, 32 bytes. */
+  readonly publicKey: Uint8Array
+  /** 32 bytes. Default: none, which is the same as zeros. */
+  readonly presharedKey?: Uint8Array
+  /** The inner addresses that it may send from and that lead to it, as CIDR ranges, IPv4 and IPv6. */
+  readonly allowedAddresses: readonly string[]
+  /**
+   * Sends a keepalive after this time without any authenticated packet either way, counted from the first one.
+   * At least 1000. Default: never.
+   */
+  readonly persistentKeepaliveMs?: number
+  /** Where a peer that follows WireGuard's own roaming is first. Default: the caller decides. */
+  readonly endpoint?: SocketAddress
+}
+
+export class Device implements Machine<DeviceEvent, DeviceTransmit> {
+  /** What was dropped, by reason. */
+  readonly counters: Readonly<DeviceCounters>
+  readonly #counters: DeviceCounters = createCounters()
+  readonly #crypto: NoiseCrypto
+  readonly #random: Random
+  readonly #privateKey: PrivateKey
+  readonly #mac1Key: Uint8Array
+  readonly #maxPeers: number
+  readonly #environment: TunnelEnvironment
+  readonly #allowedAddresses = new AllowedAddresses<Tunnel>()
+  readonly #byId = new Map<string, Tunnel>()
+  readonly #byPublicKey = new Map<string, Tunnel>()
+  readonly #byIndex = new Map<number, Tunnel>()
+  readonly #transmits: DeviceTransmit[] = []
+  readonly #events: DeviceEvent[] = []
+  /** No later than any peer's deadline, so that a packet need not look at all peers. */
+  #wakeAt: number | undefined
+
+  constructor(options: DeviceOptions) {
+    this.#crypto = options.crypto
+    this.#random = options.random
+    this.#privateKey = options.crypto.privateKey(options.secretKey)
+    this.#mac1Key = mac1Key(options.crypto, this.#privateKey.publicKey)
+    this.#maxPeers = options.maxPeers ?? 4096
+    this.counters = this.#counters
+    this.#environment = {
+      crypto: options.crypto,
+      random: options.random,
+      wall: options.wall,
+      timestamps: new TimestampSource(options.wall),
+      privateKey: this.#privateKey,
+      counters: this.#counters,
+      rekeyAfterMessages: options.rekeyAfterMessages ?? RekeyAfterMessages,
+      reserveIndex: (tunnel) => this.#reserveIndex(tunnel),
+      releaseIndex: (index) => void this.#byIndex.delete(index),
+      ownerOf: (packet, offset, addressLength) =>
+        this.#allowedAddresses.lookup(packet, offset, addressLength),
+      transmit: (transmit) => void this.#transmits.push(transmit),
+      emit: (event) => void this.#events.push(event),
+    }
+  }
+
+  get publicKey(): Uint8Array {
+    return this.#privateKey.publicKey
+  }
+
+  /**
+   * @throws DecodeError `wireguard-public-key` or `wireguard-preshared-key`; GonetError `wireguard-peer-exists`
+   *   or `wireguard-too-many-peers`; UsageError `allowed-address` or `persistent-keepalive`. Then nothing has
+   *   changed.
+   */
+  addPeer(_now: number, options: PeerOptions): void {
+    const { id, publicKey, presharedKey, persistentKeepaliveMs, endpoint } = options
+    if (this.#byId.size >= this.#maxPeers) {
+      throw new GonetError(
+        'wireguard-too-many-peers',
+        `A WireGuard device has at most ${this.#maxPeers} peers`,
+      )
+    }
+    if (this.#byId.has(id) || this.#byPublicKey.has(bytesKey(publicKey))) {
+      throw new GonetError('wireguard-peer-exists', 'A WireGuard peer with this id or public key exists')
+    }
+    if (persistentKeepaliveMs !== undefined && !(persistentKeepaliveMs >= 1000)) {
+      throw new UsageError('persistent-keepalive', 'A persistent keepalive is at least 1000 ms')
+    }
+    const remote = createRemoteStatic(this.#crypto, this.#privateKey, publicKey, presharedKey)
+    const tunnel = new Tunnel(this.#environment, id, remote, persistentKeepaliveMs, endpoint)
+    this.#allowedAddresses.assign(tunnel, options.allowedAddresses)
+    this.#byId.set(id, tunnel)
+    this.#byPublicKey.set(bytesKey(publicKey), tunnel)
+    this.#schedule(tunnel)
+  }
+
+  /** Forgets a peer and its keys. What it already has to send or tell stays to be polled. Idempotent. */
+  removePeer(_now: number, id: string): void {
+    const tunnel = this.#byId.get(id)
+    if (tunnel === undefined) return
+    tunnel.close()
+    this.#allowedAddresses.remove(tunnel)
+    this.#byId.delete(id)
+    this.#byPublicKey.delete(bytesKey(tunnel.remote.publicKey))
+  }
+
+  /**
+   * Replaces a peer's allowed addresses; those that another peer had move. Nothing happens for unknown peers.
+   * @throws UsageError `allowed-address`; then nothing has changed
+   */
+  setAllowedAddresses(id: string, allowedAddresses: readonly string[]): void {
+    const tunnel = this.#byId.get(id)
+    if (tunnel !== undefined) this.#allowedAddresses.assign(tunnel, allowedAddresses)
+  }
+
+  /**
+   * Starts a handshake now, even where the last initiation was sent less than RekeyTimeout ago: only the
+   * caller knows that it had no way then. Nothing happens for unknown peers.
+   */
+  initiate(now: number, id: string): void {
+    const tunnel = this.#byId.get(id)
+    if (tunnel === undefined) return
+    tunnel.initiate(now)
+    this.#schedule(tunnel)
+  }
+
+  /**
+   * Sends an inner IP packet to the peer whose allowed addresses hold its destination. While that peer has no
+   * session the packet is staged (the last 128 are), and a handshake is under way.
+   * @param packet kept until it is sent: must not change
+   * @returns false where it is no IP packet or nobody's; counted
+   */
+  send(now: number, packet: Uint8Array): boolean {
+    const header = readInnerHeader(packet)
+    if (header === undefined) {
+      this.#counters.malformedPacket++
+      return false
+    }
+    const tunnel = this.#allowedAddresses.lookup(packet, header.destinationOffset, header.addressLength)
+    if (tunnel === undefined) {
+      this.#counters.unroutable++
+      return false
+    }
+    tunnel.send(now, packet)
+    this.#schedule(tunnel)
+    return true
+  }
+
+  /**
+   * Takes any datagram; what is not authentic is dropped and counted.
+   * @param bytes may be reused after the call
+   */
+  handleDatagram(now: number, source: SocketAddress, bytes: Uint8Array): void {
+    let message: Message
+    try {
+      message = decodeMessage(bytes)
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error
+      this.#counters.malformed++
+      return
+    }
+    switch (message.type) {
+      case MessageType.Initiation:
+      case MessageType.Response:
+        this.#handleHandshake(now, source, message, bytes)
+        break
+      case MessageType.CookieReply:
+        this.#counters.cookieReply++
+        break
+      case MessageType.Transport: {
+        const tunnel = this.#byIndex.get(message.receiver)
+        if (tunnel === undefined) {
+          this.#counters.unknownReceiver++
+          return
+        }
+        tunnel.handleTransport(now, source, message)
+        this.#schedule(tunnel)
+        break
+      }
+    }
+  }
+
+  handleTimeout(now: number): void {
+    if (this.#wakeAt === undefined || now < this.#wakeAt) return
+    this.#wakeAt = undefined
+    for (const tunnel of this.#byId.values()) {
+      tunnel.handleTimeout(now)
+      this.#schedule(tunnel)
+    }
+  }
+
+  pollTransmit(): DeviceTransmit | undefined {
+    return this.#transmits.shift()
+  }
+
+  pollEvent(): DeviceEvent | undefined {
+    const event = this.#events.shift()
+    if (event?.type === 'authenticated') this.#byId.get(event.peer)?.authenticatedPolled()
+    return event
+  }
+
+  /** May be earlier than needed, never later. */
+  pollTimeout(): number | undefined {
+    return this.#wakeAt
+  }
+
+  /** Removes all peers and forgets their keys. Idempotent. */
+  close(): void {
+    for (const tunnel of this.#byId.values()) {
+      tunnel.close()
+      this.#allowedAddresses.remove(tunnel)
+    }
+    this.#byId.clear()
+    this.#byPublicKey.clear()
+    this.#wakeAt = undefined
+  }
+
+  #handleHandshake(
+    now: number,
+    source: SocketAddress,
+    message: Initiation | Response,
+    bytes: Uint8Array,
+  ): void {
+    if (!verifyMac1(this.#crypto, this.#mac1Key, bytes)) {
+      this.#counters.invalidMac1++
+      return
+    }
+    try {
+      if (message.type === MessageType.Initiation) this.#handleInitiation(now, source, message)
+      else this.#handleResponse(now, source, message)
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error
+      this.#counters.forgedHandshake++
+    }
+  }
+
+  #handleInitiation(now: number, source: SocketAddress, message: Initiation): void {
+    const opened = openInitiation(this.#crypto, this.#privateKey, message)
+    const tunnel = this.#byPublicKey.get(bytesKey(opened.publicKey))
+    if (tunnel === undefined) {
+      this.#counters.unknownPeer++
+      return
+    }
+    tunnel.handleInitiation(now, source, opened)
+    this.#schedule(tunnel)
+  }
+
+  #handleResponse(now: number, source: SocketAddress, message: Response): void {
+    const tunnel = this.#byIndex.get(message.receiver)
+    if (tunnel === undefined) {
+      this.#counters.unknownReceiver++
+      return
+    }
+    tunnel.handleResponse(now, source, message)
+    this.#schedule(tunnel)
+  }
+
+  #reserveIndex(tunnel: Tunnel): number {
+    for (;;) {
+      const index = readUint32(this.#random.bytes(4), 0)
+      if (this.#byIndex.has(index)) continue
+      this.#byIndex.set(index, tunnel)
+      return index
+    }
+  }
+
+  #schedule(tunnel: Tunnel): void {
+    this.#wakeAt = earliest(this.#wakeAt, tunnel.pollTimeout())
+  }
+}
+
+function bytesKey(bytes: Uint8Array): string {
+  return String.fromCharCode(...bytes)
+}
