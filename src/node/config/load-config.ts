@@ -1,0 +1,204 @@
+/** The configuration in force: flags over `--set` over environment over file over defaults. */
+import { type $ZodType, safeParse } from 'zod/v4/core'
+import { ConfigError, type ConfigProblem, formatOrigin, type Origin, problemAt } from './config-error.js'
+import { readConfigFile } from './config-file.js'
+import { readEnvironment } from './environment.js'
+import { issueTexts } from './issue-text.js'
+import { readLayer, type Setting, writePath } from './layer.js'
+import { locateValue, nest } from './located.js'
+import { type AdapterSchemas, type Config, configSchema } from './schema.js'
+import { leafPaths, memberOf } from './schema-shape.js'
+import { isSecretName, maskUrlPasswords } from './secret-names.js'
+import { readYaml } from './yaml-text.js'
+
+export interface ConfigInput {
+  /** `--config`. */
+  readonly file?: string | undefined
+  /** Each `--set`, such as `network.mtu=1300`; the value is YAML. */
+  readonly set?: readonly string[]
+  /** What dedicated flags say, as a partial configuration; undefined members count as absent. */
+  readonly flags?: PartialConfig
+  /** The process's environment, whole: GONET_CONFIG, GONET_SET_… and the XDG folders matter. */
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** Where relative paths and `./gonet.yaml` are looked up. */
+  readonly cwd: string
+  readonly adapterSchemas: AdapterSchemas
+}
+
+/** A configuration of which everything may be left out. */
+export type PartialConfig = {
+  readonly [Section in keyof Config]?: Config[Section] extends readonly unknown[] | string | undefined
+    ? Config[Section] | undefined
+    : { readonly [Key in keyof Config[Section]]?: Config[Section][Key] | undefined }
+}
+
+export interface LoadedConfig {
+  readonly config: Config
+  /** Where each value comes from, by its key's path with dots: every key of `config` is there. */
+  readonly sources: ReadonlyMap<string, Origin>
+  /** Sentences for stderr. */
+  readonly warnings: readonly string[]
+  /** The configuration file that was read. */
+  readonly file: string | undefined
+}
+
+const Default: Origin = { layer: 'default', source: 'default' }
+
+/**
+ * Reads every layer. The YAML library is loaded only where there is YAML.
+ * @throws ConfigError with everything that is wrong, in all layers
+ */
+export async function loadConfig(input: ConfigInput): Promise<LoadedConfig> {
+  const schema = configSchema(input.adapterSchemas)
+  const problems: ConfigProblem[] = []
+  const warnings: string[] = []
+  const merged = new Map<string, Setting>()
+
+  const file = readConfigFile(input)
+  if (file !== undefined) {
+    const origin: Origin = { layer: 'file', source: file.path }
+    const located = await readYaml(file.text, origin, '', problems)
+    const settings = located === undefined ? [] : readLayer(schema, located, problems)
+    if (file.exposed) warnings.push(...exposedSecrets(schema, settings))
+    merge(schema, merged, settings, problems)
+  }
+  merge(schema, merged, await readEnvironment(input.environment, schema, problems), problems)
+  merge(schema, merged, await readAssignments(input.set ?? [], schema, problems), problems)
+  merge(schema, merged, readFlags(input.flags ?? {}, schema, problems), problems)
+
+  if (problems.length > 0) throw new ConfigError(problems)
+  const config = complete(schema, merged, problems)
+  if (config === undefined) throw new ConfigError(problems)
+  const sources = new Map<string, Origin>()
+  for (const path of leafPaths(schema)) {
+    const origin = merged.get(path.join('.'))?.located.origin
+    if (origin !== undefined || valueAt(config, path) !== undefined)
+      sources.set(path.join('.'), origin ?? Default)
+  }
+  return { config, sources, warnings, file: file?.path }
+}
+
+/**
+ * The key that holds the same secret in the other way, inline or as a file: `passwordFile` for `password`
+ * and the reverse, where a section has both.
+ */
+export function secretTwin(schema: $ZodType, path: readonly string[]): string | undefined {
+  const last = path.at(-1) ?? ''
+  const section = path.slice(0, -1).reduce<$ZodType | undefined>((at, key) => at && memberOf(at, key), schema)
+  const twin = last.endsWith('File') ? last.slice(0, -'File'.length) : `${last}File`
+  return section && memberOf(section, twin) && [...path.slice(0, -1), twin].join('.')
+}
+
+async function readAssignments(
+  assignments: readonly string[],
+  schema: $ZodType,
+  problems: ConfigProblem[],
+): Promise<Setting[]> {
+  const settings: Setting[] = []
+  for (const assignment of assignments) {
+    const equals = assignment.indexOf('=')
+    const key = (equals < 0 ? assignment : assignment.slice(0, equals)).trim()
+    const origin: Origin = { layer: 'set', source: `--set ${key}` }
+    if (equals < 0 || key === '') {
+      problems.push(problemAt(origin, '', 'expected key.path=value'))
+      continue
+    }
+    const text = assignment.slice(equals + 1)
+    const value = await readYaml(text, origin, key, problems)
+    if (value === undefined && text.trim() !== '') continue
+    const located = nest(key.split('.'), value ?? { kind: 'scalar', origin, value: null, text: '' })
+    settings.push(...readLayer(schema, located, problems))
+  }
+  return settings
+}
+
+function readFlags(flags: PartialConfig, schema: $ZodType, problems: ConfigProblem[]): Setting[] {
+  return Object.entries(flags).flatMap(([key, value]) => {
+    if (value === undefined) return []
+    const source = key === 'log' ? '--verbose or --quiet' : `--${key}`
+    return readLayer(schema, nest([key], locateValue(value, { layer: 'flag', source })), problems)
+  })
+}
+
+/** Later layers win, key by key; a secret in one way replaces the same secret in the other. */
+function merge(
+  schema: $ZodType,
+  merged: Map<string, Setting>,
+  settings: readonly Setting[],
+  problems: ConfigProblem[],
+): void {
+  const own = new Set(settings.map(({ path }) => path.join('.')))
+  for (const setting of settings) {
+    const key = setting.path.join('.')
+    const twin = secretTwin(schema, setting.path)
+    if (twin !== undefined) {
+      if (!own.has(twin)) merged.delete(twin)
+      else if (key.endsWith('File')) {
+        problems.push(problemAt(setting.located.origin, key, `give either this or ${twin}, not both`))
+      }
+    }
+    merged.set(key, setting)
+  }
+}
+
+function exposedSecrets(schema: $ZodType, settings: readonly Setting[]): string[] {
+  return settings.flatMap(({ path, value, located }) => {
+    const key = path.join('.')
+    const twin = secretTwin(schema, path)
+    const texts = (Array.isArray(value) ? value : [value]).filter((item) => typeof item === 'string')
+    const inUrl = texts.some((text) => maskUrlPasswords(text) !== text)
+    if (!inUrl && !isSecretName(path.at(-1) ?? '')) return []
+    const advice = twin === undefined ? 'chmod 600 it' : `chmod 600 it, or use ${twin}`
+    return [`${formatOrigin(located.origin)}: ${key} is a secret in a file that others can read: ${advice}`]
+  })
+}
+
+/** Fills in the defaults, and checks what only the whole can show: an adapter's keys against each other. */
+function complete(
+  schema: $ZodType<Config>,
+  merged: ReadonlyMap<string, Setting>,
+  problems: ConfigProblem[],
+): Config | undefined {
+  const tree: Record<string, unknown> = {}
+  for (const { path, value } of merged.values()) place(tree, path, value)
+  const signal = (merged.get('signal')?.value ?? ['mqtt']) as readonly string[]
+  for (const name of signal) place(tree, ['adapters', name], valueAt(tree, ['adapters', name]) ?? {})
+  const result = safeParse(schema, tree)
+  if (result.success) return result.data
+  for (const issue of result.error.issues) {
+    for (const { path, message, suggestion } of issueTexts(issue, tree, [])) {
+      const at = nearestOrigin(merged, path.map(String)) ?? merged.get('signal')?.located.origin ?? Default
+      const [first = '', ...rest] = path
+      problems.push(problemAt(at, writePath(String(first), rest), message, suggestion))
+    }
+  }
+  return undefined
+}
+
+function nearestOrigin(merged: ReadonlyMap<string, Setting>, path: readonly string[]): Origin | undefined {
+  for (let length = path.length; length > 0; length--) {
+    const prefix = path.slice(0, length).join('.')
+    for (const [key, { located }] of merged) {
+      if (key === prefix || key.startsWith(`${prefix}.`)) return located.origin
+    }
+  }
+  return undefined
+}
+
+function place(tree: Record<string, unknown>, path: readonly string[], value: unknown): void {
+  const [key = '', ...rest] = path
+  if (rest.length === 0) {
+    tree[key] = value
+    return
+  }
+  const below = (tree[key] ?? {}) as Record<string, unknown>
+  tree[key] = below
+  place(below, rest, value)
+}
+
+function valueAt(tree: unknown, path: readonly string[]): unknown {
+  return path.reduce<unknown>(
+    (at, key) => (typeof at === 'object' && at !== null ? (at as Record<string, unknown>)[key] : undefined),
+    tree,
+  )
+}

@@ -1,0 +1,193 @@
+/**
+ * The keys that a configuration may have, their types and their defaults. config/default.yaml documents
+ * them, and config/schema.json is generated from here; a test holds the three together.
+ */
+
+import * as z from 'zod/mini'
+import type { $ZodType } from 'zod/v4/core'
+import { nameProblem } from '../../core/identity.js'
+
+/** The configuration in force: every layer merged, every default filled in. */
+export interface Config {
+  /** The name that others see; the login name where there is none. */
+  readonly name?: string | undefined
+  readonly role?: 'host' | 'guest' | undefined
+  /** A room id or an invite, as it was written. */
+  readonly room?: string | undefined
+  /** Signalling backends by name, at least one. */
+  readonly signal: readonly string[]
+  /** Options by adapter, valid for that adapter's schema; of those that `signal` or the user names. */
+  readonly adapters: Readonly<Record<string, unknown>>
+  readonly transport: {
+    /** Local UDP port; 0 for any. */
+    readonly port: number
+    /** STUN servers, `host:port`. */
+    readonly stun: readonly string[]
+    readonly loopback: boolean | 'auto'
+  }
+  readonly network: {
+    readonly mode: 'userspace'
+    /** An IPv4 network such as `10.20.0.0/16`. */
+    readonly subnet: string
+    /** Bytes. */
+    readonly mtu: number
+  }
+  readonly admission: { readonly kind: 'open' }
+  readonly chat: {
+    /** How many old messages a newcomer is shown; 0 for none. */
+    readonly history: number
+  }
+  readonly log: {
+    readonly level: 'silent' | 'error' | 'warn' | 'info' | 'debug'
+    readonly format: 'text' | 'json'
+  }
+}
+
+/** Each adapter's option schema (an object's), by the adapter's name. */
+export type AdapterSchemas = ReadonlyMap<string, $ZodType>
+
+export const DefaultStunServers: readonly string[] = ['stun.l.google.com:19302', 'stun.cloudflare.com:3478']
+
+/** Keys that the documentation promises for a later version: not mistyped, only early. */
+export const LaterKeys: ReadonlySet<string> = new Set([
+  'adapters.dht',
+  'adapters.opendht',
+  'adapters.dns',
+  'adapters.mdns',
+  'adapters.etcd',
+  'adapters.pastebin',
+  'transport.turn',
+  'transport.portMapping',
+  'transport.policy',
+  'transport.io',
+  'network.interface',
+  'network.routes',
+  'admission.password',
+  'admission.passwordFile',
+  'admission.allow',
+  'metrics',
+])
+
+/** Likewise for values, by key. */
+export const LaterValues: ReadonlyMap<string, readonly string[]> = new Map([
+  ['signal', ['dht', 'opendht', 'dns', 'mdns', 'etcd', 'pastebin']],
+  ['network.mode', ['tun', 'namespace']],
+  ['admission.kind', ['approve', 'allow', 'invite', 'password']],
+])
+
+/** Keys whose value is the text as it was written, whatever YAML takes it for. */
+export const SourceTextKeys: ReadonlySet<string> = new Set(['room'])
+
+/** The schema of the whole, for the adapters that there are. */
+export function configSchema(adapterSchemas: AdapterSchemas): $ZodType<Config> {
+  const adapters = Object.fromEntries(
+    [...adapterSchemas].map(([name, options]) => [name, z.optional(options)]),
+  )
+  return z.strictObject({
+    name: z.optional(
+      described(z.string(), 'The name that others see.').check(
+        z.check<string>((context) => {
+          const problem = nameProblem(context.value)
+          if (problem === undefined) return
+          context.issues.push({ code: 'custom', message: problem, input: context.value })
+        }),
+      ),
+    ),
+    role: z.optional(described(z.enum(['host', 'guest']), 'What to be in the room.')),
+    room: z.optional(
+      described(z.string(), 'A room id or an invite.').check(
+        z.minLength(1, 'expected a room id or an invite'),
+        z.maxLength(4096),
+      ),
+    ),
+    signal: z._default(
+      described(z.array(z.enum([...adapterSchemas.keys()])), 'Signalling backends, all used at once.').check(
+        z.minLength(1, 'at least one backend is needed'),
+        z.refine((names) => new Set(names).size === names.length, 'a backend is named twice'),
+      ),
+      ['mqtt'],
+    ),
+    adapters: section(adapters),
+    transport: section({
+      port: z._default(
+        described(z.int(), 'Local UDP port; 0 for any.').check(z.minimum(0), z.maximum(65535)),
+        0,
+      ),
+      stun: z._default(described(z.array(hostAndPort()), 'STUN servers, host:port.'), [
+        ...DefaultStunServers,
+      ]),
+      loopback: z._default(
+        described(z.union([z.boolean(), z.literal('auto')]), 'Whether to offer loopback addresses as paths.'),
+        'auto',
+      ),
+    }),
+    network: section({
+      mode: z._default(described(z.enum(['userspace']), 'How the IP network is carried.'), 'userspace'),
+      subnet: z._default(
+        described(z.string(), "The room's IPv4 network; only the host's counts.").check(
+          z.refine(isSubnet, 'expected auto or an IPv4 network from /8 to /30, such as 10.20.0.0/16'),
+        ),
+        'auto',
+      ),
+      mtu: z._default(
+        described(z.int(), 'Largest IP packet in the tunnel, in bytes.').check(
+          z.minimum(1280),
+          z.maximum(1420),
+        ),
+        1280,
+      ),
+    }),
+    admission: section({
+      kind: z._default(described(z.enum(['open']), 'Who may enter.'), 'open'),
+    }),
+    chat: section({
+      history: z._default(
+        described(z.int(), 'Old messages that a newcomer is shown.').check(z.minimum(0), z.maximum(10_000)),
+        200,
+      ),
+    }),
+    log: section({
+      level: z._default(
+        described(z.enum(['silent', 'error', 'warn', 'info', 'debug']), 'The least that is logged.'),
+        'info',
+      ),
+      format: z._default(described(z.enum(['text', 'json']), 'One line a record, either way.'), 'text'),
+    }),
+  })
+}
+
+/** A section whose members all have defaults, and which therefore may be left out. */
+function section<Shape extends Record<string, $ZodType>>(
+  shape: Shape,
+): z.ZodMiniPrefault<z.ZodMiniObject<Shape, z.core.$strict>> {
+  const object = z.strictObject(shape) as unknown as z.ZodMiniObject<Shape, z.core.$strict>
+  return z.prefault(object, {} as z.core.input<typeof object>)
+}
+
+function described<Schema extends z.ZodMiniType>(schema: Schema, description: string): Schema {
+  return schema.check(z.describe(description))
+}
+
+function hostAndPort(): z.ZodMiniString {
+  return z.string().check(
+    z.regex(/^(\[[0-9A-Fa-f:.]+\]|[^\s:[\]/]+):\d{1,5}$/, { error: 'expected host:port', abort: true }),
+    z.refine((text) => {
+      const port = Number(text.slice(text.lastIndexOf(':') + 1))
+      return port >= 1 && port <= 65535
+    }, 'a port is from 1 to 65535'),
+  )
+}
+
+/** `auto`, or an IPv4 network in CIDR form whose host bits are zero. */
+function isSubnet(text: string): boolean {
+  if (text === 'auto') return true
+  const [address = '', length = '', ...rest] = text.split('/')
+  if (rest.length > 0 || !/^\d{1,2}$/.test(length)) return false
+  const octets = address.split('.')
+  if (octets.length !== 4 || !octets.every((octet) => /^(0|[1-9]\d{0,2})$/.test(octet))) return false
+  const numbers = octets.map(Number)
+  if (numbers.some((octet) => octet > 255)) return false
+  const bits = Number(length)
+  const value = numbers.reduce((sum, octet) => sum * 256 + octet, 0)
+  return bits >= 8 && bits <= 30 && value % 2 ** (32 - bits) === 0
+}
