@@ -33,7 +33,7 @@ describe('primitives', () => {
       '0ce6ea98ec548f8e281e93e32db65621c45eb18dc6f0a7ad94178610a2f7338e',
     ],
   ])('HKDF of key "%s"', (key, input, ...outputs) => {
-    expect(hkdf(crypto, bytes(key), bytes(input)).map(hex)).toEqual(outputs)
+    expect(hkdf(crypto, bytes(key), bytes(input), 3).map(hex)).toEqual(outputs)
   })
 
   it('keyed BLAKE2s-128 agrees with Python’s hashlib', () => {

@@ -36,12 +36,12 @@ export class SymmetricState {
 
   /** A key exchange's result goes into the chaining key and makes the next encryption key. */
   mixKey(keyMaterial: Uint8Array): void {
-    const [chainingKey, key] = hkdf(this.#crypto, this.#chainingKey, keyMaterial)
+    const [chainingKey, key] = hkdf(this.#crypto, this.#chainingKey, keyMaterial, 2)
     this.#advance(chainingKey, key)
   }
 
   mixKeyAndHash(keyMaterial: Uint8Array): void {
-    const [chainingKey, hash, key] = hkdf(this.#crypto, this.#chainingKey, keyMaterial)
+    const [chainingKey, hash, key] = hkdf(this.#crypto, this.#chainingKey, keyMaterial, 3)
     this.mixHash(hash)
     hash.fill(0)
     this.#advance(chainingKey, key)
@@ -65,9 +65,9 @@ export class SymmetricState {
 
   /** The initiator's sending key and the responder's; this state is wiped. */
   split(): readonly [Uint8Array, Uint8Array] {
-    const [first, second] = hkdf(this.#crypto, this.#chainingKey, new Uint8Array(0))
+    const keys = hkdf(this.#crypto, this.#chainingKey, new Uint8Array(0), 2)
     this.wipe()
-    return [first, second]
+    return keys
   }
 
   /** A copy to go on from, so that a message that turns out forged leaves the original as it was. */
@@ -94,16 +94,32 @@ export class SymmetricState {
   }
 }
 
-/** HKDF of the Noise specification (section 4.3) with three outputs: RFC 5869 with an empty info. */
+/** HKDF of the Noise specification (section 4.3): RFC 5869 with an empty info. */
 export function hkdf(
   crypto: NoiseCrypto,
   chainingKey: Uint8Array,
   keyMaterial: Uint8Array,
-): readonly [Uint8Array, Uint8Array, Uint8Array] {
+  outputs: 2,
+): readonly [Uint8Array, Uint8Array]
+export function hkdf(
+  crypto: NoiseCrypto,
+  chainingKey: Uint8Array,
+  keyMaterial: Uint8Array,
+  outputs: 3,
+): readonly [Uint8Array, Uint8Array, Uint8Array]
+export function hkdf(
+  crypto: NoiseCrypto,
+  chainingKey: Uint8Array,
+  keyMaterial: Uint8Array,
+  outputs: number,
+): readonly Uint8Array[] {
   const temporary = crypto.hmac(chainingKey, keyMaterial)
-  const first = crypto.hmac(temporary, Uint8Array.of(1))
-  const second = crypto.hmac(temporary, first, Uint8Array.of(2))
-  const third = crypto.hmac(temporary, second, Uint8Array.of(3))
+  const results: Uint8Array[] = []
+  let last: Uint8Array = new Uint8Array(0)
+  for (let i = 1; i <= outputs; i++) {
+    last = crypto.hmac(temporary, last, Uint8Array.of(i))
+    results.push(last)
+  }
   temporary.fill(0)
-  return [first, second, third]
+  return results
 }
