@@ -178,11 +178,8 @@ const Epoch = pattern(/^[0-9a-f]{16}$/)
 const Name: Form = { read: (text) => (nameProblem(text) === undefined ? text : undefined), write: String }
 const Ice = pattern(/^[A-Za-z0-9+/]{4,64} [A-Za-z0-9+/]{22,128}$/)
 const Address = pattern(/^(?:[0-9.]{7,15}:\d{1,5}|\[[0-9a-f:.]{2,45}\]:\d{1,5})?$/)
-const Candidates = pattern(
-  new RegExp(
-    `^(?:(?:^|, )[a-z]{4,12} (?:[0-9.]{7,15}|\\[[0-9a-f:.]{2,45}\\]):\\d{1,5}){0,${MaxCandidates}}$`,
-  ),
-)
+const Candidate = '[a-z]{4,12} (?:[0-9.]{7,15}|\\[[0-9a-f:.]{2,45}\\]):\\d{1,5}'
+const Candidates = pattern(new RegExp(`^(?:${Candidate}(?:, ${Candidate}){0,${MaxCandidates - 1}})?$`))
 const Text: Form = {
   read: (text) => (text.length <= 256 && !/\p{Cc}/u.test(text) ? text : undefined),
   write: String,

@@ -2,6 +2,7 @@
  * Addresses inside a room (docs/protocol.md, Addresses): an IPv4 network that the host allocates from, and
  * an IPv6 address per member that needs no allocation, since it comes from the room and the member's key.
  */
+import ipaddr from 'ipaddr.js'
 import { concatenate, fromBase64, fromUtf8, toBase64, utf8 } from './encoding.js'
 import { GonetError, UsageError } from './errors.js'
 import type { Crypto, Store } from './ports.js'
@@ -76,8 +77,7 @@ export function memberAddress6(crypto: Pick<Crypto, 'sha256'>, room: RoomId, key
   const network = crypto.sha256(utf8(`gonet/1 network ${room}`)).subarray(0, 5)
   const member = crypto.sha256(concatenate(utf8('gonet/1 member'), key)).subarray(0, 8)
   const bytes = concatenate(Uint8Array.of(0xfd), network, new Uint8Array(2), member)
-  const groups = Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] ?? 0) << 8) | (bytes[2 * i + 1] ?? 0))
-  return compressZeros(groups)
+  return ipaddr.fromByteArray(Array.from(bytes)).toString()
 }
 
 interface Lease {
@@ -185,15 +185,4 @@ function parseIpv4(text: string): number | undefined {
 
 function formatIpv4(number: number): string {
   return [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join('.')
-}
-
-/** RFC 5952: the longest run of at least two zero groups becomes `::`. */
-function compressZeros(groups: readonly number[]): string {
-  const text = groups.map((group) => group.toString(16)).join(':')
-  const runs = Array.from(text.matchAll(/(?:^|:)0(?::0)+(?=:|$)/g)).sort((a, b) => b[0].length - a[0].length)
-  const [longest] = runs
-  if (longest === undefined) return text
-  const before = text.slice(0, longest.index)
-  const after = text.slice(longest.index + longest[0].length + 1)
-  return `${before}::${after}`
 }

@@ -15,7 +15,7 @@ const SignatureBytes = 64
 const HeaderBytes = 11
 /** Members in a snapshot, the host and those that have left included. */
 export const MaxRosterMembers = 2048
-export const MaxRosterBytes = 512 * 1024
+export const MaxRosterBytes: number = 512 * 1024
 
 export interface RosterMember {
   readonly publicKey: Uint8Array

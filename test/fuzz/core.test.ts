@@ -1,0 +1,131 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { readEnvelope } from '../../src/core/envelope.js'
+import { DecodeError, UsageError } from '../../src/core/errors.js'
+import { identityFromSeed } from '../../src/core/identity.js'
+import { parseRoomReference } from '../../src/core/invite.js'
+import { readMessage, writeMessage } from '../../src/core/messages.js'
+import { parseRoomId } from '../../src/core/room-id.js'
+import { readRoster } from '../../src/core/roster.js'
+import { openBeacon, openJoin, openReply } from '../../src/core/sealing.js'
+import { nodeCrypto as crypto } from '../../src/node/crypto.js'
+import { fragmentRoster, RosterAssembly, readControl } from '../../src/room/control.js'
+import { SeededRandom } from '../sim/seeded-random.js'
+
+const random = new SeededRandom('fuzz core')
+const identity = identityFromSeed(crypto, random.bytes(32))
+const box = crypto.boxKeyPair(random.bytes(32))
+const key = random.bytes(32)
+const valid = writeMessage(crypto, identity, {
+  action: 'refuse',
+  room: 'cf83e1',
+  publicKey: identity.publicKey,
+  epoch: '0000000100000000',
+  inReplyTo: random.bytes(64),
+  code: 'room-full',
+  text: 'The room is full',
+})
+
+/** Runs a decoder: whatever it is fed, it returns or throws one of the expected errors. */
+const tolerates = (decode: (bytes: Uint8Array) => unknown, bytes: Uint8Array): void => {
+  try {
+    decode(bytes)
+  } catch (error) {
+    expect(error).toBeInstanceOf(DecodeError)
+  }
+}
+
+const anyBytes = fc.uint8Array({ maxLength: 5000 })
+/** Lines made of what messages are made of, in any order. */
+const nearlyMessages = fc
+  .array(
+    fc
+      .constantFrom(
+        'version: 1',
+        '---',
+        'room: cf83e1',
+        'action: "join"',
+        'signature: "00"',
+        '"',
+        '\\',
+        'a: b',
+        '',
+        '\u0000',
+      )
+      .map((line) => `${line}\n`),
+    { maxLength: 40 },
+  )
+  .map((lines) => new TextEncoder().encode(lines.join('')))
+const mutated = fc
+  .array(fc.tuple(fc.nat(valid.length - 1), fc.nat(255)), { minLength: 1, maxLength: 4 })
+  .map((changes) => {
+    const bytes = Uint8Array.from(valid)
+    for (const [at, value] of changes) bytes[at] = value
+    return bytes
+  })
+
+describe('decoders of what strangers send', () => {
+  it.each([
+    ['envelope', readEnvelope],
+    ['message', (bytes: Uint8Array) => readMessage(crypto, bytes)],
+    ['beacon record', (bytes: Uint8Array) => openBeacon(crypto, key, bytes)],
+    ['join record', (bytes: Uint8Array) => openJoin(crypto, box, bytes)],
+    ['reply record', (bytes: Uint8Array) => openReply(crypto, box, key, bytes)],
+    ['roster', (bytes: Uint8Array) => readRoster(crypto, identity.publicKey, 'cf83e1', bytes)],
+    ['control message', readControl],
+  ])('%s: only the typed error', (_name, decode) => {
+    fc.assert(
+      fc.property(fc.oneof(anyBytes, nearlyMessages, mutated), (bytes) => tolerates(decode, bytes)),
+      { numRuns: 500 },
+    )
+  })
+
+  it('a message that is accepted is the one that was signed', () => {
+    fc.assert(
+      fc.property(mutated, (bytes) => {
+        try {
+          readMessage(crypto, bytes)
+        } catch {
+          return
+        }
+        expect(bytes).toEqual(valid)
+      }),
+      { numRuns: 500 },
+    )
+  })
+
+  it('roster pieces in any mix: bounded, and whole only when all are there', () => {
+    const fragments = fragmentRoster({ term: 1, version: 1 }, random.bytes(3500))
+    fc.assert(
+      fc.property(fc.array(fc.nat(3), { maxLength: 12 }), (order) => {
+        const assembly = new RosterAssembly()
+        const whole = order
+          .map((index) => assembly.add(fragments[index]!))
+          .filter((bytes) => bytes !== undefined)
+        for (const bytes of whole) expect(bytes).toHaveLength(3500)
+        if (whole.length > 0) expect(new Set(order).size).toBe(4)
+      }),
+    )
+  })
+})
+
+describe('what users type', () => {
+  it('room ids and references: a value or a UsageError', () => {
+    const text = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 200 }),
+      fc.string().map((rest) => `gonet://join/${rest}`),
+    )
+    fc.assert(
+      fc.property(text, (typed) => {
+        for (const read of [parseRoomId, (each: string) => parseRoomReference(crypto, each)]) {
+          try {
+            read(typed)
+          } catch (error) {
+            expect(error).toBeInstanceOf(UsageError)
+          }
+        }
+      }),
+      { numRuns: 1000 },
+    )
+  })
+})
