@@ -18,12 +18,11 @@ import type { NoiseCrypto, PrivateKey } from '../transports/wireguard/crypto.js'
 
 const KeyLength = 32
 const TagLength = 16
-/** RFC 8410: the DER in front of the raw keys. */
-const SpkiPrefix = Buffer.from('302a300506032b656e032100', 'hex')
+/** RFC 8410: the DER in front of a raw secret key. */
 const Pkcs8Prefix = Buffer.from('302e020100300506032b656e04220420', 'hex')
 
 class NodeNoiseCrypto implements NoiseCrypto {
-  /** Importing a key takes four times as long as a key agreement. */
+  /** A handshake uses each public key twice, and the peer's in every handshake. */
   readonly #publicKeys = new WeakMap<Uint8Array, KeyObject>()
   readonly #nonce: Buffer = Buffer.alloc(12)
 
@@ -31,9 +30,9 @@ class NodeNoiseCrypto implements NoiseCrypto {
     const encoded = Buffer.concat([Pkcs8Prefix, secretKey])
     const key = createPrivateKey({ key: encoded, format: 'der', type: 'pkcs8' })
     encoded.fill(0)
-    const spki = createPublicKey(key).export({ format: 'der', type: 'spki' })
+    const { x = '' } = createPublicKey(key).export({ format: 'jwk' })
     return {
-      publicKey: Uint8Array.from(spki.subarray(SpkiPrefix.length)),
+      publicKey: Uint8Array.from(Buffer.from(x, 'base64url')),
       dh: (publicKey) => this.#agree(key, publicKey),
     }
   }
@@ -110,7 +109,9 @@ class NodeNoiseCrypto implements NoiseCrypto {
   #import(publicKey: Uint8Array): KeyObject {
     let key = this.#publicKeys.get(publicKey)
     if (key === undefined) {
-      key = createPublicKey({ key: Buffer.concat([SpkiPrefix, publicKey]), format: 'der', type: 'spki' })
+      // A JWK (RFC 8037) is imported nine times as fast as DER, which goes through OpenSSL's decoders.
+      const x = Buffer.from(publicKey).toString('base64url')
+      key = createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' })
       this.#publicKeys.set(publicKey, key)
     }
     return key
