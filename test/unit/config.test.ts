@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import * as z from 'zod/mini'
+import type { $ZodType } from 'zod/v4/core'
 import { UsageError } from '../../src/core/errors.js'
 import { ConfigError } from '../../src/node/config/config-error.js'
 import { type ConfigInput, type LoadedConfig, loadConfig } from '../../src/node/config/load-config.js'
@@ -10,7 +11,7 @@ import type { AdapterSchemas } from '../../src/node/config/schema.js'
 import { checkConfig, formatCheck, formatConfig, showConfig } from '../../src/node/config/show-config.js'
 import { resolveTransport } from '../../src/node/config/transport-settings.js'
 
-const adapterSchemas: AdapterSchemas = new Map([
+const adapterSchemas: AdapterSchemas = new Map<string, $ZodType>([
   [
     'mqtt',
     z.strictObject({
