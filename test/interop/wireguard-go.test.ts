@@ -4,7 +4,8 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
+import { mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -26,6 +27,7 @@ let lab: Lab | undefined
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'gonet-wireguard-'))
+  process.once('exit', removeFolder)
   bundle = join(folder, 'runner.mjs')
   await build({
     entryPoints: [join(import.meta.dirname, 'wireguard-runner.ts')],
@@ -41,7 +43,7 @@ beforeAll(async () => {
   })
 })
 
-afterAll(() => rm(folder, { recursive: true, force: true }))
+afterAll(removeFolder)
 
 beforeEach((context) => {
   if (missing.length === 0) return
@@ -244,4 +246,8 @@ async function secretFile(name: string, content: string): Promise<string> {
   const path = join(folder, name)
   await writeFile(path, content, { mode: 0o600 })
   return path
+}
+
+function removeFolder(): void {
+  rmSync(folder, { recursive: true, force: true })
 }

@@ -58,8 +58,10 @@ export class Lab {
 
   /** Idempotent. */
   async close(): Promise<void> {
+    await Promise.all(this.#namespaces.map((namespace) => namespace.close()))
+    // Only now: the process may end while that is under way.
+    this.#namespaces.length = 0
     process.off('exit', this.#closeNow)
-    await Promise.all(this.#namespaces.splice(0).map((namespace) => namespace.close()))
   }
 }
 
