@@ -25,7 +25,9 @@ export class Sessions {
   }
 
   find(localIndex: number): Session | undefined {
-    return [this.#current, this.#previous, this.#next].find((session) => session?.localIndex === localIndex)
+    if (this.#current?.localIndex === localIndex) return this.#current
+    if (this.#previous?.localIndex === localIndex) return this.#previous
+    return this.#next?.localIndex === localIndex ? this.#next : undefined
   }
 
   /** A response of theirs was consumed: the session can be used at once. */
