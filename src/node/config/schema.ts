@@ -6,6 +6,7 @@
 import * as z from 'zod/mini'
 import type { $ZodType } from 'zod/v4/core'
 import { nameProblem } from '../../core/identity.js'
+import { parseSubnet } from '../../core/overlay.js'
 
 /** The configuration in force: every layer merged, every default filled in. */
 export interface Config {
@@ -178,16 +179,12 @@ function hostAndPort(): z.ZodMiniString {
   )
 }
 
-/** `auto`, or an IPv4 network in CIDR form whose host bits are zero. */
 function isSubnet(text: string): boolean {
   if (text === 'auto') return true
-  const [address = '', length = '', ...rest] = text.split('/')
-  if (rest.length > 0 || !/^\d{1,2}$/.test(length)) return false
-  const octets = address.split('.')
-  if (octets.length !== 4 || !octets.every((octet) => /^(0|[1-9]\d{0,2})$/.test(octet))) return false
-  const numbers = octets.map(Number)
-  if (numbers.some((octet) => octet > 255)) return false
-  const bits = Number(length)
-  const value = numbers.reduce((sum, octet) => sum * 256 + octet, 0)
-  return bits >= 8 && bits <= 30 && value % 2 ** (32 - bits) === 0
+  try {
+    parseSubnet(text)
+    return true
+  } catch {
+    return false
+  }
 }
