@@ -125,7 +125,7 @@ export function createFile(path: string, temporary: string, bytes: Uint8Array): 
 }
 
 /** Makes a folder of mode 0700, and those above it that are missing. */
-export function makeFolder(path: string): void {
+function makeFolder(path: string): void {
   mkdirSync(path, { recursive: true, mode: 0o700 })
 }
 

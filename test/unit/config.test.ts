@@ -414,6 +414,17 @@ describe('secrets', () => {
     ])
   })
 
+  it('in files are looked up beside the configuration file, or from where gonet was started', async () => {
+    mkdirSync(join(folder, 'etc'))
+    write('adapters: { mqtt: { passwordFile: ./pass } }', 'etc/g.yaml')
+    const fromFile = await load({ file: 'etc/g.yaml' })
+    expect(fromFile.config.adapters['mqtt']).toMatchObject({ passwordFile: join(folder, 'etc', 'pass') })
+    const set = await load({ file: 'etc/g.yaml', set: ['adapters.mqtt.passwordFile=pass'] })
+    expect(set.config.adapters['mqtt']).toMatchObject({ passwordFile: join(folder, 'pass') })
+    const environment = { HOME: folder, GONET_SET_ADAPTERS__MQTT__PASSWORDFILE: '/abs' }
+    expect((await load({ environment })).config.adapters['mqtt']).toMatchObject({ passwordFile: '/abs' })
+  })
+
   it('are masked in what is shown', async () => {
     write(`${inline}    url: [mqtt://user:pa@ss@host/x, mqtt://plain]\nname: "a #b"\n`)
     const loaded = await load({ set: ['chat.history=7'] })

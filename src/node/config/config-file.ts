@@ -12,7 +12,7 @@ export interface ConfigFile {
   readonly exposed: boolean
 }
 
-export interface ConfigFilePlaces {
+interface ConfigFilePlaces {
   /** `--config`. */
   readonly file?: string | undefined
   readonly environment: Readonly<Record<string, string | undefined>>

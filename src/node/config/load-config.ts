@@ -1,8 +1,10 @@
 /** The configuration in force: flags over `--set` over environment over file over defaults. */
+import { dirname, resolve } from 'node:path'
 import { type $ZodType, safeParse } from 'zod/v4/core'
 import { ConfigError, type ConfigProblem, formatOrigin, type Origin, problemAt } from './config-error.js'
 import { readConfigFile } from './config-file.js'
 import { readEnvironment } from './environment.js'
+import { resolveFileReferences } from './file-references.js'
 import { issueTexts } from './issue-text.js'
 import { readLayer, type Setting, writePath } from './layer.js'
 import { locateValue, nest } from './located.js'
@@ -20,7 +22,7 @@ export interface ConfigInput {
   readonly flags?: PartialConfig
   /** The process's environment, whole: GONET_CONFIG, GONET_SET_… and the XDG folders matter. */
   readonly environment: Readonly<Record<string, string | undefined>>
-  /** Where relative paths and `./gonet.yaml` are looked up. */
+  /** Where relative paths and `./gonet.yaml` are looked up; a file's own relative paths start from it. */
   readonly cwd: string
   readonly adapterSchemas: AdapterSchemas
 }
@@ -53,6 +55,8 @@ export async function loadConfig(input: ConfigInput): Promise<LoadedConfig> {
   const problems: ConfigProblem[] = []
   const warnings: string[] = []
   const merged = new Map<string, Setting>()
+  const apply = (settings: readonly Setting[], base: string): void =>
+    merge(schema, merged, resolveFileReferences(settings, base), problems)
 
   const file = readConfigFile(input)
   if (file !== undefined) {
@@ -60,11 +64,11 @@ export async function loadConfig(input: ConfigInput): Promise<LoadedConfig> {
     const located = await readYaml(file.text, origin, '', problems)
     const settings = located === undefined ? [] : readLayer(schema, located, problems)
     if (file.exposed) warnings.push(...exposedSecrets(schema, settings))
-    merge(schema, merged, settings, problems)
+    apply(settings, dirname(resolve(input.cwd, file.path)))
   }
-  merge(schema, merged, await readEnvironment(input.environment, schema, problems), problems)
-  merge(schema, merged, await readAssignments(input.set ?? [], schema, problems), problems)
-  merge(schema, merged, readFlags(input.flags ?? {}, schema, problems), problems)
+  apply(await readEnvironment(input.environment, schema, problems), input.cwd)
+  apply(await readAssignments(input.set ?? [], schema, problems), input.cwd)
+  apply(readFlags(input.flags ?? {}, schema, problems), input.cwd)
 
   if (problems.length > 0) throw new ConfigError(problems)
   const config = complete(schema, merged, problems)
@@ -82,7 +86,7 @@ export async function loadConfig(input: ConfigInput): Promise<LoadedConfig> {
  * The key that holds the same secret in the other way, inline or as a file: `passwordFile` for `password`
  * and the reverse, where a section has both.
  */
-export function secretTwin(schema: $ZodType, path: readonly string[]): string | undefined {
+function secretTwin(schema: $ZodType, path: readonly string[]): string | undefined {
   const last = path.at(-1) ?? ''
   const section = path.slice(0, -1).reduce<$ZodType | undefined>((at, key) => at && memberOf(at, key), schema)
   const twin = last.endsWith('File') ? last.slice(0, -'File'.length) : `${last}File`

@@ -47,7 +47,7 @@ export interface Config {
 /** Each adapter's option schema (an object's), by the adapter's name. */
 export type AdapterSchemas = ReadonlyMap<string, $ZodType>
 
-export const DefaultStunServers: readonly string[] = ['stun.l.google.com:19302', 'stun.cloudflare.com:3478']
+const DefaultStunServers: readonly string[] = ['stun.l.google.com:19302', 'stun.cloudflare.com:3478']
 
 /** Keys that the documentation promises for a later version: not mistyped, only early. */
 export const LaterKeys: ReadonlySet<string> = new Set([
