@@ -1,0 +1,24 @@
+import { UsageError } from '../../core/errors.js'
+import { openHostRoom } from '../../node/open-room.js'
+import type { GlobalOptions } from '../global-options.js'
+import { runRoom } from '../run-room.js'
+
+/**
+ * Hosts a room until SIGINT or SIGTERM.
+ * @param isNew whether to host another room than before
+ */
+export async function create(
+  room: string | undefined,
+  isNew: boolean,
+  options: GlobalOptions,
+): Promise<void> {
+  if (isNew && room !== undefined) {
+    throw new UsageError('usage', '--new makes a room with an id of its own, so none can be given with it')
+  }
+  await runRoom({
+    role: 'host',
+    status: 'opening the room ...',
+    options,
+    open: (settings) => openHostRoom(isNew ? 'new' : room, settings),
+  })
+}

@@ -1,0 +1,55 @@
+/** Events as people read them. */
+import { formatRoomId } from '../../core/room-id.js'
+import type { RoomEvent } from '../../room/events.js'
+import { safeLine } from './safe-text.js'
+
+/** How much is said: `--quiet` leaves the comings and goings out, `--verbose` says all. */
+export type Verbosity = 'quiet' | 'normal' | 'verbose'
+
+type Sentence = Exclude<RoomEvent, { readonly event: 'message' }>
+
+/** What to say of an event, each a harmless line; none where it does not matter at this verbosity. */
+export function sentences(event: Sentence, verbosity: Verbosity): string[] {
+  const isQuiet = verbosity === 'quiet'
+  switch (event.event) {
+    case 'room': {
+      const id = formatRoomId(event.room)
+      const open = `room ${id} is open; your address is ${event.address}`
+      return [open, `others join with: gonet join ${id}`, `or by link: gonet join '${event.invite}'`].map(
+        safeLine,
+      )
+    }
+    case 'joined':
+      return [
+        safeLine(
+          `joined room ${formatRoomId(event.room)} of ${event.host}; your address is ${event.address}`,
+        ),
+      ]
+    case 'signalling': {
+      if (isQuiet) return []
+      const reason = event.reason === undefined ? '' : `: ${event.reason}`
+      return [safeLine(`signalling by ${event.adapter} is ${event.state}${reason}`)]
+    }
+    case 'member':
+      if (isQuiet) return []
+      return [
+        safeLine(event.state === 'joined' ? `${event.name} joined (${event.address})` : `${event.name} left`),
+      ]
+    case 'path':
+      if (isQuiet) return []
+      return [safeLine(`path to ${event.member}: ${event.kind} ${event.remote}, ${event.rttMs} ms`)]
+    case 'delivered':
+      return verbosity === 'verbose' ? [safeLine(`delivered ${event.id}`)] : []
+    case 'refused':
+      return [safeLine(`refused: ${event.message} (${event.code})`)]
+    case 'error':
+      return [safeLine(`error: ${event.message} (${event.code})`)]
+    case 'left':
+      return isQuiet ? [] : ['left']
+  }
+}
+
+/** What stands before a message that came after later ones. */
+export function lateSentence(from: string): string {
+  return safeLine(`the next message of ${from} came late`)
+}

@@ -1,0 +1,158 @@
+/** The commands and their options. What a command does is imported when it is called. */
+import { Command, Option } from 'commander'
+import { collect, type GlobalOptions, parseNames, parseTimeout, TimeoutDefault } from './global-options.js'
+import { LaterCommands, LaterOptions, LaterServers, notYet } from './later.js'
+import { version } from './version.js'
+
+const Examples = `
+Examples:
+  gonet create                        host a room, and print its id
+  gonet join cf83-e135-7eef-b8bd-f154 join it, on another machine
+  gonet demo                          see a host and a guest meet on this machine`
+
+/** @param onExitCode called with the exit code of a command that has ended; 0 where it is not called */
+export function makeProgram(onExitCode: (exitCode: number) => void): Command {
+  const program = new Command('gonet')
+    .description('A private network and a chat between machines behind any NAT.')
+    .version(version, '-V, --version')
+    .usage('[options] <command>')
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined })
+    .configureHelp({ showGlobalOptions: false })
+    .option('--signal <name,...>', 'signalling backends', parseNames)
+    .option('-c, --config <file>', 'configuration file')
+    .option('--set <key.path=value>', 'set one configuration key; may be repeated', collect)
+    .option('--name <name>', 'the name that others see')
+    .option('--state <folder>', 'identities, pins, history ($XDG_STATE_HOME/gonet)')
+    .option('--timeout <seconds>', 'how long a join may take', parseTimeout, TimeoutDefault)
+    .option('--json', 'print one JSON object a line')
+    .option('--plain', 'print plain lines, also on a terminal')
+    .option('--quiet', 'say less')
+    .option('--verbose', 'say more')
+    .option('--stay', 'do not leave when stdin ends')
+    .addHelpText('after', Examples)
+  const options = (): GlobalOptions => program.opts<GlobalOptions>()
+
+  program
+    .command('create')
+    .description('host a room and chat')
+    .argument('[roomid]', 'a room that this machine has hosted before; the last one by default')
+    .option('--new', 'host another room, with a new key')
+    .action(async (room: string | undefined, { new: isNew }: { readonly new?: true }) => {
+      const { create } = await import('./commands/create.js')
+      await create(room, isNew === true, options())
+    })
+  program
+    .command('join', { isDefault: true })
+    .description('join a room and chat; the word join can be left out')
+    .argument('<room>', "a room id, a gonet:// link, or the host's public key")
+    .action(async (room: string) => {
+      const { join } = await import('./commands/join.js')
+      await join(room, options())
+    })
+  addServe(program, options)
+  program
+    .command('demo')
+    .description('show a host and a guest meeting, on this machine only')
+    .action(async () => {
+      const { demo } = await import('./commands/demo.js')
+      await demo()
+    })
+  addIdentity(program, options)
+  addConfig(program, options, onExitCode)
+  program
+    .command('inspect')
+    .description('say what a signalling message says')
+    .argument('<file>', '- for stdin')
+    .action(async (file: string) => {
+      const { inspect } = await import('./commands/inspect.js')
+      await inspect(file, options())
+    })
+  addLater(program)
+  return program
+}
+
+function addServe(program: Command, options: () => GlobalOptions): void {
+  const serve = program.command('serve').description('run a piece of infrastructure')
+  serve
+    .command('mqtt')
+    .description('an MQTT broker')
+    .option('--listen <ip:port>', 'where to listen', '127.0.0.1:1883')
+    .action(async ({ listen }: { readonly listen: string }) => {
+      const { serveMqtt } = await import('./commands/serve-mqtt.js')
+      await serveMqtt(listen, options())
+    })
+  for (const name of LaterServers) addLaterCommand(serve, name, `gonet serve ${name}`)
+}
+
+function addIdentity(program: Command, options: () => GlobalOptions): void {
+  const identity = program.command('identity').description('who this machine is to others')
+  identity
+    .command('show')
+    .description('the public keys of the guest and of every hosted room')
+    .action(async () => {
+      const { showIdentities } = await import('./commands/identity.js')
+      showIdentities(options())
+    })
+  identity
+    .command('export')
+    .description('print an identity, which is secret, to carry it elsewhere')
+    .argument('[roomid]', "a hosted room's; the guest's by default")
+    .action(async (room: string | undefined) => {
+      const { exportIdentity } = await import('./commands/identity.js')
+      exportIdentity(room, options())
+    })
+  identity
+    .command('import')
+    .description('keep an exported identity')
+    .argument('<file>', '- for stdin')
+    .action(async (file: string) => {
+      const { importIdentity } = await import('./commands/identity.js')
+      await importIdentity(file, options())
+    })
+}
+
+function addConfig(
+  program: Command,
+  options: () => GlobalOptions,
+  onExitCode: (exitCode: number) => void,
+): void {
+  const config = program.command('config').description('what is configured')
+  config
+    .command('check')
+    .description('say what is wrong with the configuration')
+    .action(async () => {
+      const { checkConfiguration } = await import('./commands/config.js')
+      onExitCode(await checkConfiguration(options()))
+    })
+  config
+    .command('show')
+    .description('print the configuration in force, and where each value comes from')
+    .action(async () => {
+      const { showConfiguration } = await import('./commands/config.js')
+      await showConfiguration(options())
+    })
+  addLaterCommand(config, 'init', 'gonet config init')
+}
+
+function addLater(program: Command): void {
+  for (const name of LaterCommands) addLaterCommand(program, name, `gonet ${name}`)
+  for (const flags of LaterOptions) {
+    const [name = ''] = flags.split(' ')
+    const refuse = (): never => {
+      throw notYet(name)
+    }
+    program.addOption(new Option(flags).argParser(refuse).hideHelp())
+  }
+}
+
+function addLaterCommand(parent: Command, name: string, what: string): void {
+  parent
+    .command(name, { hidden: true })
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(() => {
+      throw notYet(what)
+    })
+}

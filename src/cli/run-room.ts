@@ -1,0 +1,71 @@
+/** A room on this process's own streams and signals. */
+import type { Readable } from 'node:stream'
+import { systemClock } from '../node/clock.js'
+import type { OpenRoomOptions } from '../node/open-room.js'
+import type { Room } from '../room/room.js'
+import { type GlobalOptions, verbosityOf } from './global-options.js'
+import { type InputLine, inputLines } from './input-lines.js'
+import { interrupt, leaveOnSignals } from './leave-signals.js'
+import { JsonOutput } from './output/json.js'
+import type { Output } from './output/output.js'
+import { PlainOutput } from './output/plain.js'
+import { runSession } from './session.js'
+import { loadSettings, makeLogger, openState } from './settings.js'
+
+export interface RoomCommand {
+  readonly role: 'host' | 'guest'
+  /** What is going on until the room is up, for a terminal. */
+  readonly status: string
+  readonly options: GlobalOptions
+  readonly open: (settings: OpenRoomOptions) => Promise<Room>
+}
+
+/** @throws GonetError: whatever ended the room, or kept it from opening */
+export async function runRoom({ role, status, options, open }: RoomCommand): Promise<void> {
+  const loaded = await loadSettings(options)
+  const leave = new AbortController()
+  const stopListening = leaveOnSignals(leave)
+  let front: Front | undefined
+  try {
+    const logger = await makeLogger(loaded, options, (line) => front?.output.notice(line.trimEnd()))
+    front = await makeFront(options, status, () => interrupt(leave))
+    for (const warning of loaded.warnings) front.output.notice(`gonet: ${warning}`)
+    const room = await open({ loaded, state: openState(options), logger, timeoutMs: options.timeout * 1000 })
+    const { output, lines, interactive } = front
+    const stay = options.stay === true
+    await runSession({
+      room,
+      role,
+      output,
+      lines,
+      interactive,
+      stay,
+      clock: systemClock,
+      leave: leave.signal,
+    })
+  } finally {
+    front?.output.close()
+    stopListening()
+  }
+}
+
+interface Front {
+  readonly output: Output
+  readonly lines: AsyncIterable<InputLine>
+  readonly interactive: boolean
+}
+
+async function makeFront(options: GlobalOptions, status: string, onInterrupt: () => void): Promise<Front> {
+  const { stdin, stdout, stderr, env } = process
+  const verbosity = verbosityOf(options)
+  const lines = inputLines(stdin as Readable)
+  if (options.json === true) return { output: new JsonOutput({ stdout, stderr }), lines, interactive: false }
+  const isTerminal = stdin.isTTY && stdout.isTTY && env['TERM'] !== 'dumb'
+  if (options.plain === true || !isTerminal) {
+    return { output: new PlainOutput({ stdout, stderr }, verbosity), lines, interactive: false }
+  }
+  const { Terminal } = await import('./terminal/terminal.js')
+  const colours = (env['NO_COLOR'] ?? '') === ''
+  const terminal = new Terminal({ stdin, stdout, verbosity, colours, status, onInterrupt })
+  return { output: terminal, lines: terminal.lines, interactive: true }
+}

@@ -1,0 +1,25 @@
+/** From arguments to an exit code. */
+import { ExitCode } from './exit-codes.js'
+import { makeProgram } from './program.js'
+import { reportError } from './report-error.js'
+
+/** Runs the command that the arguments ask for. Never throws: what fails is reported. */
+export async function run(args: readonly string[]): Promise<number> {
+  const { stdout, stderr } = process
+  const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args
+  const [json, verbose] = [own.includes('--json'), own.includes('--verbose')]
+  let exitCode: number = ExitCode.Done
+  try {
+    const program = makeProgram((code) => {
+      exitCode = code
+    })
+    if (args.length === 0) {
+      stderr.write(program.helpInformation())
+      return ExitCode.Usage
+    }
+    await program.parseAsync(args, { from: 'user' })
+    return exitCode
+  } catch (error) {
+    return reportError(error, { json, verbose, stdout, stderr })
+  }
+}
