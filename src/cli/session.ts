@@ -84,7 +84,7 @@ class Session {
       output.event(event)
       this.#handle(event)
       // Whoever leaves does not wait for a reader that has stopped to read.
-      if (!leave.aborted) await Promise.race([output.drained(), aborted(leave)])
+      await output.drained(leave)
     }
   }
 
@@ -187,11 +187,5 @@ function undelivered(count: number): GonetError {
   const messages = count === 1 ? 'One message was' : `${count} messages were`
   return new GonetError('undelivered', `${messages} not delivered to every member in time`, {
     advice: 'They are kept, and go out when you join this room again',
-  })
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    signal.addEventListener('abort', () => resolve(), { once: true })
   })
 }

@@ -10,15 +10,19 @@ class FakeSink implements Sink {
   text = ''
   writableNeedDrain = false
   readonly destroyed = false
-  readonly listeners: (() => void)[] = []
+  readonly listeners = new Set<() => void>()
 
   write(text: string): boolean {
     this.text += text
     return true
   }
 
-  once(_event: string, listener: () => void): void {
-    this.listeners.push(listener)
+  on(_event: string, listener: () => void): void {
+    this.listeners.add(listener)
+  }
+
+  off(_event: string, listener: () => void): void {
+    this.listeners.delete(listener)
   }
 }
 
@@ -112,17 +116,27 @@ describe('plain output', () => {
     expect([stdout.text, stderr.text]).toEqual(['', 'a\u241bb\n'])
   })
 
-  it('waits for a slow reader', async () => {
+  it('waits for a slow reader, and for nobody after an abort', async () => {
     const sink = new FakeSink()
     sink.writableNeedDrain = true
-    let isDrained = false
-    const waiting = new PlainOutput({ stdout: sink, stderr: sink }, 'normal').drained().then(() => {
-      isDrained = true
-    })
+    const output = new PlainOutput({ stdout: sink, stderr: sink }, 'normal')
+    const leave = new AbortController()
+    let drains = 0
+    const wait = (): Promise<void> => {
+      return output.drained(leave.signal).then(() => {
+        drains += 1
+      })
+    }
+    const first = wait()
     await Promise.resolve()
-    expect(isDrained).toBe(false)
+    expect(drains).toBe(0)
     for (const listener of sink.listeners) listener()
-    await waiting
+    await first
+    expect(sink.listeners.size).toBe(0)
+    const second = wait()
+    leave.abort()
+    await Promise.all([second, wait()])
+    expect([drains, sink.listeners.size]).toEqual([3, 0])
   })
 })
 

@@ -21,8 +21,8 @@ export class JsonOutput implements Output {
     this.#stderr.write(`${safeLine(text)}\n`)
   }
 
-  drained(): Promise<void> {
-    return drained(this.#stdout)
+  drained(signal: AbortSignal): Promise<void> {
+    return drained(this.#stdout, signal)
   }
 
   close(): void {

@@ -157,11 +157,16 @@ export class LineEditor {
   #insert(text: string): void {
     const clean = text.replaceAll('\t', ' ').replace(/(?!\n)\p{Cc}/gu, '')
     if (clean === '') return
-    const before = this.#characters.slice(0, this.#cursor).join('') + clean
-    const after = this.#characters.slice(this.#cursor).join('')
     // What is typed may join its neighbours: an accent, a part of an emoji.
-    this.#characters = graphemes(before + after)
-    this.#cursor = Math.min(graphemes(before).length, this.#characters.length)
+    const start = Math.max(0, this.#cursor - 1)
+    const before = this.#characters.slice(start, this.#cursor).join('') + clean
+    const joined = graphemes(before + (this.#characters[this.#cursor] ?? ''))
+    this.#characters = [
+      ...this.#characters.slice(0, start),
+      ...joined,
+      ...this.#characters.slice(this.#cursor + 1),
+    ]
+    this.#cursor = start + Math.min(graphemes(before).length, joined.length)
   }
 
   #remove(from: number, to: number): void {

@@ -22,7 +22,7 @@ export interface TerminalOptions {
   readonly stdin: Pick<ReadStream, 'isTTY' | 'setRawMode' | 'on' | 'off' | 'pause' | 'resume'>
   readonly stdout: Pick<
     WriteStream,
-    'columns' | 'rows' | 'write' | 'on' | 'off' | 'once' | 'writableNeedDrain' | 'destroyed'
+    'columns' | 'rows' | 'write' | 'on' | 'off' | 'writableNeedDrain' | 'destroyed'
   >
   readonly verbosity: Verbosity
   readonly colours: boolean
@@ -86,8 +86,8 @@ export class Terminal implements Output {
     this.#print([this.#paint(safeLine(text), Red)])
   }
 
-  drained(): Promise<void> {
-    return drained(this.#options.stdout)
+  drained(signal: AbortSignal): Promise<void> {
+    return drained(this.#options.stdout, signal)
   }
 
   close(): void {
