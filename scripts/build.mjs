@@ -37,7 +37,6 @@ async function buildCommand() {
     target: 'node20',
     minifySyntax: true,
     minifyWhitespace: true,
-    keepNames: true,
     define: { __GONET_VERSION__: JSON.stringify(version) },
     // CommonJS packages call require, which ES modules lack.
     banner: {

@@ -1,13 +1,15 @@
 #!/usr/bin/env node
 /** The command `gonet`. It imports what the arguments ask for, and nothing for `--version`. */
-import { version } from './version.js'
+
+/** Put in place by the build: package.json's. */
+declare const __GONET_VERSION__: string
 
 const args = process.argv.slice(2)
 if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
-  process.stdout.write(`${version}\n`)
+  process.stdout.write(`${__GONET_VERSION__}\n`)
 } else {
   const { run } = await import('./run.js')
-  const exitCode = await run(args)
+  const exitCode = await run(args, __GONET_VERSION__)
   // Timers and sockets that are left must not keep a finished command alive; what was written must come out.
   process.stdout.write('', () => process.stderr.write('', () => process.exit(exitCode)))
 }

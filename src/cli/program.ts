@@ -2,7 +2,6 @@
 import { Command, Option } from 'commander'
 import { collect, type GlobalOptions, parseNames, parseTimeout, TimeoutDefault } from './global-options.js'
 import { LaterCommands, LaterOptions, LaterServers, notYet } from './later.js'
-import { version } from './version.js'
 
 const Examples = `
 Examples:
@@ -11,7 +10,7 @@ Examples:
   gonet demo                          see a host and a guest meet on this machine`
 
 /** @param onExitCode called with the exit code of a command that has ended; 0 where it is not called */
-export function makeProgram(onExitCode: (exitCode: number) => void): Command {
+export function makeProgram(version: string, onExitCode: (exitCode: number) => void): Command {
   const program = new Command('gonet')
     .description('A private network and a chat between machines behind any NAT.')
     .version(version, '-V, --version')
@@ -48,7 +47,8 @@ export function makeProgram(onExitCode: (exitCode: number) => void): Command {
     .argument('<room>', "a room id, a gonet:// link, or the host's public key")
     .action(async (room: string) => {
       const { join } = await import('./commands/join.js')
-      await join(room, options())
+      const commands = program.commands.map((command) => command.name())
+      await join(room, options(), commands)
     })
   addServe(program, options)
   program

@@ -17,6 +17,8 @@ export interface ErrorReport {
 export function reportError(error: unknown, { json, verbose, stdout, stderr }: ErrorReport): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return ExitCode.Done
+    // A command that lacks its second word has printed its help already.
+    if (error.code === 'commander.help') return ExitCode.Usage
     return reportError(usageOf(error), { json, verbose, stdout, stderr })
   }
   if (json) {
@@ -40,7 +42,7 @@ function sentences(error: unknown): string[] {
   const lines = safeLines(error.message)
   if (lines.length > 1) return lines
   const cause = error.cause === undefined ? '' : `: ${explain(error.cause)}`
-  const advice = error.advice === undefined ? '' : ` ${error.advice}.`
+  const advice = error.advice === undefined ? '' : ` ${error.advice.replace(/([^.?!])$/, '$1.')}`
   return [safeLine(`${error.message}${cause}.${advice}`)]
 }
 

@@ -4,13 +4,13 @@ import { makeProgram } from './program.js'
 import { reportError } from './report-error.js'
 
 /** Runs the command that the arguments ask for. Never throws: what fails is reported. */
-export async function run(args: readonly string[]): Promise<number> {
+export async function run(args: readonly string[], version: string): Promise<number> {
   const { stdout, stderr } = process
   const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args
   const [json, verbose] = [own.includes('--json'), own.includes('--verbose')]
   let exitCode: number = ExitCode.Done
   try {
-    const program = makeProgram((code) => {
+    const program = makeProgram(version, (code) => {
       exitCode = code
     })
     if (args.length === 0) {

@@ -18,7 +18,7 @@ vi.mock('../../src/cli/commands/serve-mqtt.js', () => ({ serveMqtt: record('serv
 
 async function parse(...args: string[]): Promise<{ name: string; args: unknown[] } | undefined> {
   calls.length = 0
-  await makeProgram(() => undefined).parseAsync(args, { from: 'user' })
+  await makeProgram('1.2.3', () => undefined).parseAsync(args, { from: 'user' })
   return calls[0]
 }
 
@@ -152,6 +152,23 @@ describe('arguments', () => {
     expect(exitCode).toBe(2)
     expect(err).toMatch(/^gonet: This version of gonet does not have [^\n]+ yet\.\n$/)
     expect(calls).toEqual([])
+  })
+})
+
+describe('help', () => {
+  it('is no error where it is asked for, and one where a command is missing', async () => {
+    const written = vi.spyOn(process.stdout, 'write').mockReturnValue(true)
+    const complained = vi.spyOn(process.stderr, 'write').mockReturnValue(true)
+    try {
+      expect((await failure('--help')).exitCode).toBe(0)
+      expect((await failure('--json', '--version')).exitCode).toBe(0)
+      expect(written.mock.calls.join('')).toMatch(/^Usage: gonet .*1\.2\.3\n$/s)
+      expect(await failure('config')).toEqual({ exitCode: 2, out: '', err: '' })
+      expect(complained.mock.calls.join('')).toMatch(/^Usage: gonet config /)
+    } finally {
+      written.mockRestore()
+      complained.mockRestore()
+    }
   })
 })
 

@@ -14,8 +14,11 @@ import { readInput } from '../read-input.js'
  */
 export async function inspect(file: string, options: GlobalOptions): Promise<void> {
   const bytes = await readInput(file, MaxMessageBytes)
-  const { fields } = readEnvelope(bytes)
-  const problem = problemOf(bytes)
+  const source = file === '-' ? 'stdin' : file
+  const fields = judged(source, () => readEnvelope(bytes).fields)
+  if (fields instanceof DecodeError) throw fields
+  const verified = judged(source, () => readMessage(nodeCrypto, bytes))
+  const problem = verified instanceof DecodeError ? verified : undefined
   const hash = toHex(nodeCrypto.sha512(bytes))
   if (options.json === true) {
     const message = { valid: problem === undefined, hash, fields: Object.fromEntries(fields) }
@@ -28,12 +31,11 @@ export async function inspect(file: string, options: GlobalOptions): Promise<voi
   if (problem !== undefined) throw problem
 }
 
-function problemOf(bytes: Uint8Array): DecodeError | undefined {
+function judged<Result>(source: string, reading: () => Result): Result | DecodeError {
   try {
-    readMessage(nodeCrypto, bytes)
-    return undefined
+    return reading()
   } catch (error) {
-    if (error instanceof DecodeError) return error
-    throw error
+    if (!(error instanceof DecodeError)) throw error
+    return new DecodeError(error.code, `${source} is not a message of gonet's: ${error.message}`)
   }
 }
