@@ -5,6 +5,7 @@ import { dirname, join, normalize, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import ts from 'typescript'
 import { describe, expect, it } from 'vitest'
+import { registry } from '../src/adapters/index.js'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
@@ -117,5 +118,29 @@ describe('imports', () => {
     ['core/host.ts', "// import 'node:fs' stands in a comment only"],
   ])('are fine where they do: %s: %s', (path, source) => {
     expect(violations(path, source)).toEqual([])
+  })
+})
+
+describe('each backend', () => {
+  /** What backends share. */
+  const shared = ['adapter-definition', 'index', 'waiting']
+  /** For tests and for programs that have both sides in one process: nothing for users to choose. */
+  const internal = ['memory']
+  const names = readdirSync(join(root, 'src', 'adapters'))
+    .map((name) => name.replace(/\.ts$/, ''))
+    .filter((name) => !shared.includes(name))
+
+  it('that users can choose is in the registry', () => {
+    expect([...registry.keys()].sort()).toEqual(names.filter((name) => !internal.includes(name)).sort())
+    for (const [name, definition] of registry) expect(definition.name).toBe(name)
+  })
+
+  it.each(names)('%s passes the shared suite', (name) => {
+    const test = readFileSync(join(root, 'test', 'contract', `${name}.test.ts`), 'utf8')
+    expect(test).toContain("'./signalling-adapter.js'")
+  })
+
+  it.each([...registry.keys()])('%s has an example for its users', (name) => {
+    expect(readFileSync(join(root, 'config', 'examples', `${name}.yaml`), 'utf8')).toContain(name)
   })
 })
