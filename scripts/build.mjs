@@ -1,6 +1,7 @@
 // Builds dist/lib, the library with its types, and dist/bin, the command in as few files as start fast.
 import { execFile } from 'node:child_process'
 import { chmodSync, existsSync, readFileSync, rmSync } from 'node:fs'
+import { isBuiltin } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -9,6 +10,26 @@ import { build } from 'esbuild'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = join(root, 'dist')
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+
+/**
+ * `await import('yaml')` has yaml's exports by name, as in Node. By itself esbuild gives a CommonJS package that is
+ * imported so no names, only a default export.
+ */
+const namesOfLazyPackages = {
+  name: 'names-of-lazy-packages',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^[^./]/ }, ({ path, kind }) => {
+      return kind === 'dynamic-import' && !isBuiltin(path) ? { path, namespace: 'lazy' } : undefined
+    })
+    onLoad({ filter: /.*/, namespace: 'lazy' }, async ({ path }) => {
+      const names = Object.keys(await import(path)).filter((name) => /^[\w$]+$/.test(name))
+      const values = names.map((name, index) => `const value${index} = whole[${JSON.stringify(name)}]`)
+      const exported = names.map((name, index) => `value${index} as ${name}`)
+      const contents = `import * as whole from ${JSON.stringify(path)}\n${values.join('\n')}\nexport { ${exported} }`
+      return { contents, resolveDir: root }
+    })
+  },
+}
 
 rmSync(dist, { recursive: true, force: true })
 const results = await Promise.allSettled([buildLibrary(), buildCommand()])
@@ -42,6 +63,7 @@ async function buildCommand() {
     banner: {
       js: "import{createRequire as __gonetCreateRequire}from'node:module';const require=__gonetCreateRequire(import.meta.url);",
     },
+    plugins: [namesOfLazyPackages],
     logLevel: 'warning',
   })
   chmodSync(join(dist, 'bin', 'gonet.js'), 0o755)
