@@ -1,0 +1,138 @@
+/**
+ * A retained record on one broker, kept there as long as it is ours.
+ *
+ * It has a connection of its own. The broker erases the record when that connection breaks (MQTT's will),
+ * and a will can only be named when connecting; but the sender of a beacon is known only when it is
+ * published, and changes with every epoch. On the connection that watches, naming a new will would mean to
+ * reconnect it, and to miss joins meanwhile. So a host has two connections to a broker, a guest one.
+ */
+import { SignallingError } from '../../core/errors.js'
+import { abortable } from '../waiting.js'
+import type { Connection } from './connection.js'
+import { isRefusal } from './failure.js'
+import { Link, type LinkOptions } from './link.js'
+
+export interface BeaconOptions extends Pick<LinkOptions, 'broker' | 'dialect' | 'clock' | 'random'> {
+  /** Where the record lies. */
+  readonly topic: string
+  /** The broker's refusal, or undefined when it takes the record after all. */
+  readonly onRefusal: (refusal: SignallingError | undefined) => void
+  /** The record expired without being replaced, or was given up before it was stored: it is gone. */
+  readonly onGone: () => void
+}
+
+interface Content {
+  readonly bytes: Uint8Array
+  readonly expiresAt: number
+}
+
+interface Waiting {
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+export class Beacon {
+  readonly #options: BeaconOptions
+  readonly #link: Link
+  /** What the broker should have. */
+  #content: Content | undefined
+  /** What it has taken last. */
+  #stored: Content | undefined
+  readonly #waiting = new Set<Waiting>()
+  #cancelExpiry: () => void = () => undefined
+
+  constructor(options: BeaconOptions) {
+    this.#options = options
+    this.#link = new Link({
+      ...options,
+      eraseWhenBroken: options.topic,
+      onMessage: () => undefined,
+      prepare: () => Promise.resolve(),
+      onUp: () => void this.#store(),
+      onDown: (reason) => {
+        if (isRefusal(reason)) this.#refuse(reason)
+      },
+    })
+  }
+
+  /**
+   * Stores the record, instead of the one before; again after every reconnect, until it expires.
+   * @throws SignallingError `publish-refused`, `broker-refused`, `record-expired`; the signal's reason
+   */
+  async put(bytes: Uint8Array, expiresInMs: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options
+    const content = { bytes, expiresAt: clock.now() + expiresInMs }
+    this.#content = content
+    this.#cancelExpiry()
+    this.#cancelExpiry = clock.after(expiresInMs, () => {
+      this.#settle((waiting) => {
+        waiting.reject(new SignallingError('record-expired', 'the record expired before a broker took it'))
+      })
+      this.#giveUp()
+    })
+    let waiting: Waiting | undefined
+    const stored = new Promise<void>((resolve, reject) => {
+      waiting = { resolve, reject }
+      this.#waiting.add(waiting)
+    })
+    void this.#store()
+    try {
+      await abortable(stored, signal)
+    } finally {
+      if (waiting !== undefined) this.#waiting.delete(waiting)
+      if (signal.aborted && this.#content === content && this.#stored !== content) this.#giveUp()
+    }
+  }
+
+  /** Erases the record and ends the connection, within a second. */
+  async close(): Promise<void> {
+    this.#cancelExpiry()
+    this.#content = undefined
+    this.#settle((waiting) => {
+      waiting.reject(new SignallingError('retracted', 'the record was retracted'))
+    })
+    await this.#link.close((connection) => this.erase(connection))
+  }
+
+  /** Erases the record by way of a connection. */
+  erase(connection: Connection): Promise<void> {
+    return connection.publish(this.#options.topic, new Uint8Array(0), { retain: true })
+  }
+
+  async #store(): Promise<void> {
+    const { connection } = this.#link
+    const content = this.#content
+    if (connection === undefined || content === undefined) return
+    const expiresInMs = content.expiresAt - this.#options.clock.now()
+    try {
+      await connection.publish(this.#options.topic, content.bytes, { retain: true, expiresInMs })
+    } catch (error) {
+      // Where the connection ended, the next one stores the record. A refusal would only be repeated.
+      if (isRefusal(error)) connection.fail(error)
+      return
+    }
+    if (this.#content !== content) return
+    this.#stored = content
+    this.#options.onRefusal(undefined)
+    this.#settle((waiting) => {
+      waiting.resolve()
+    })
+  }
+
+  #refuse(refusal: SignallingError): void {
+    this.#options.onRefusal(refusal)
+    this.#settle((waiting) => {
+      waiting.reject(refusal)
+    })
+  }
+
+  #giveUp(): void {
+    this.#options.onGone()
+    void this.close()
+  }
+
+  #settle(how: (waiting: Waiting) => void): void {
+    for (const waiting of this.#waiting) how(waiting)
+    this.#waiting.clear()
+  }
+}

@@ -1,0 +1,131 @@
+/** What goes wrong between us and a broker, in words for a person. */
+import { SignallingError } from '../../core/errors.js'
+
+/** `SignallingError` codes of this adapter, besides those of the interface. */
+export type FailureCode =
+  /** No connection, or not any more. */
+  | 'broker-unreachable'
+  /** The broker does not let us in: asking again soon would not help. */
+  | 'broker-refused'
+  /** The broker does not take this version of MQTT, or may not. */
+  | 'broker-version'
+  /** The broker does not take a record. */
+  | 'publish-refused'
+  /** The broker does not let us read. */
+  | 'watch-refused'
+
+export function failure(code: FailureCode, broker: string, words: string, cause?: unknown): SignallingError {
+  return new SignallingError(code, `${broker}: ${words}`, cause === undefined ? {} : { cause })
+}
+
+/** Whether to try again soon would be no use, and rude. */
+export function isRefusal(error: unknown): error is SignallingError {
+  return (
+    error instanceof SignallingError &&
+    ['broker-refused', 'publish-refused', 'watch-refused'].includes(error.code)
+  )
+}
+
+/** CONNACK's code: MQTT 3.1.1 section 3.2.2.3 (1 to 5), MQTT 5 section 3.2.2.2 (from 128). */
+export function connectRefusal(broker: string, code: number): SignallingError {
+  switch (code) {
+    case 1:
+    case 132:
+      return failure('broker-version', broker, 'the broker does not speak this version of MQTT')
+    case 4:
+    case 134:
+      return failure('broker-refused', broker, 'wrong username or password')
+    case 5:
+    case 135:
+      return failure(
+        'broker-refused',
+        broker,
+        'not authorized (username and password may be wrong or missing)',
+      )
+    case 138:
+      return failure('broker-refused', broker, 'the broker has banned us')
+    case 3:
+    case 136:
+    case 137:
+      return failure('broker-unreachable', broker, 'the broker is unavailable or busy')
+    case 151:
+    case 159:
+      return failure('broker-refused', broker, 'over the quota or the rate of connections')
+    default:
+      return failure('broker-refused', broker, `the broker refused the connection (MQTT code ${code})`)
+  }
+}
+
+/** The code of a PUBACK or a SUBACK: MQTT 5 sections 3.4.2.1 and 3.9.3, where 3.1.1 has only 128. */
+export function refusalWords(code: number): string {
+  switch (code) {
+    case 135:
+      return 'not authorized'
+    case 144:
+      return 'the topic is not allowed'
+    case 151:
+      return 'over the quota'
+    case 153:
+      return 'the payload is not allowed'
+    case 155:
+    case 154:
+      return 'the broker does not keep retained messages'
+    default:
+      return code === 128 ? 'not allowed' : `MQTT code ${code}`
+  }
+}
+
+/** DISCONNECT from the broker: MQTT 5 section 3.14.2.1. */
+export function disconnectWords(code: number | undefined): string {
+  switch (code) {
+    case 139:
+      return 'the broker is shutting down'
+    case 142:
+      return 'another connection has taken our client id'
+    case 149:
+      return 'the broker takes no packet of this size'
+    default:
+      return code === undefined || code === 0
+        ? 'the broker ended the connection'
+        : `the broker ended the connection (MQTT code ${code})`
+  }
+}
+
+/** Errors of sockets, name resolution and TLS. */
+export function socketFailure(broker: string, error: Error, usesTls: boolean): SignallingError {
+  const { code = '' } = error as NodeJS.ErrnoException
+  return failure('broker-unreachable', broker, SocketWords[code] ?? otherWords(error, code, usesTls), error)
+}
+
+const SocketWords: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'connection refused',
+  ECONNRESET: 'the connection was reset',
+  ENOTFOUND: 'no such host',
+  EAI_AGAIN: 'the name cannot be looked up now',
+  ETIMEDOUT: 'no answer',
+  EHOSTUNREACH: 'the host is unreachable',
+  ENETUNREACH: 'the network is unreachable',
+  EPIPE: 'the broker closed the connection',
+  CERT_HAS_EXPIRED: "the broker's certificate has expired",
+  ERR_TLS_CERT_ALTNAME_INVALID: "the broker's certificate is for another name",
+  'mqtt-packet-too-large': 'the broker sent a packet that is too large',
+}
+
+const UntrustedCodes: ReadonlySet<string> = new Set([
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'CERT_SIGNATURE_FAILURE',
+])
+
+function otherWords(error: Error, code: string, usesTls: boolean): string {
+  if (UntrustedCodes.has(code)) {
+    return "the broker's certificate is not signed by an authority that we trust (adapters.mqtt.ca)"
+  }
+  if (usesTls && (code === 'EPROTO' || code.startsWith('ERR_SSL'))) {
+    return 'the broker does not agree on TLS, or speaks none on this port'
+  }
+  return error.message
+}

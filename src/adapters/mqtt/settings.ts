@@ -1,0 +1,92 @@
+/** From the options of the configuration to what connecting needs, with every file read. */
+import { readFile } from 'node:fs/promises'
+import type { SecureContext } from 'node:tls'
+import { explain, UsageError } from '../../core/errors.js'
+import { parseBrokerUrl } from './broker-url.js'
+import type { MqttOptions } from './definition.js'
+
+/** One broker, and how to be let in. */
+export interface BrokerSettings {
+  /** `host:port`: how messages call it. Never has user or password. */
+  readonly label: string
+  readonly host: string
+  readonly port: number
+  readonly username: string | undefined
+  readonly password: string | undefined
+  /** What TLS trusts and shows; undefined for plain TCP. */
+  readonly secureContext: SecureContext | undefined
+}
+
+/** @throws UsageError for a wrong URL, contradicting options, or a file that cannot be read or used */
+export async function readSettings(options: MqttOptions): Promise<readonly BrokerSettings[]> {
+  const urls = options.url.map(parseBrokerUrl)
+  const common = await readCredentials(options)
+  const secureContext = urls.some(({ tls }) => tls) ? await readSecureContext(options) : undefined
+  return urls.map(({ host, port, tls, username, password }) => {
+    // What stands in a URL is meant for that broker alone.
+    const credentials = username === undefined ? common : { username, password }
+    if (credentials.password !== undefined && credentials.username === undefined) {
+      throw new UsageError('mqtt-username-missing', 'an MQTT password is given without a username', {
+        advice: 'Set adapters.mqtt.username',
+      })
+    }
+    const label = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+    return { label, host, port, ...credentials, secureContext: tls ? secureContext : undefined }
+  })
+}
+
+async function readCredentials({
+  username,
+  password,
+  passwordFile,
+}: MqttOptions): Promise<Pick<BrokerSettings, 'username' | 'password'>> {
+  if (passwordFile === undefined) return { username, password }
+  if (password !== undefined) {
+    throw new UsageError('mqtt-password-twice', 'an MQTT password is given twice, inline and as a file', {
+      advice: 'Keep one of adapters.mqtt.password and adapters.mqtt.passwordFile',
+    })
+  }
+  const text = (await readOption('passwordFile', passwordFile)).toString('utf8')
+  return { username, password: text.replace(/\r?\n$/, '') }
+}
+
+async function readSecureContext({ ca, cert, key }: MqttOptions): Promise<SecureContext> {
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new UsageError('mqtt-key-missing', 'a client certificate needs both adapters.mqtt.cert and .key')
+  }
+  const files = {
+    ...(ca !== undefined && { ca: await readCertificates('ca', ca) }),
+    ...(cert !== undefined && { cert: await readCertificates('cert', cert) }),
+    ...(key !== undefined && { key: await readOption('key', key) }),
+  }
+  // Loaded here, since a broker without TLS should not cost the time.
+  const { createSecureContext } = await import('node:tls')
+  try {
+    return createSecureContext({ ...files, minVersion: 'TLSv1.2' })
+  } catch (error) {
+    throw new UsageError('mqtt-tls-wrong', `the TLS files of mqtt cannot be used: ${explain(error)}`, {
+      advice: 'adapters.mqtt.ca, cert and key name PEM files; key belongs to cert and has no passphrase',
+      cause: error,
+    })
+  }
+}
+
+async function readCertificates(option: string, path: string): Promise<Buffer> {
+  const bytes = await readOption(option, path)
+  // OpenSSL takes a file without any certificate for an empty list, and would then trust nobody.
+  if (!bytes.includes('-----BEGIN CERTIFICATE-----')) {
+    throw new UsageError('mqtt-file-wrong', `adapters.mqtt.${option}: ${path} has no certificate in PEM form`)
+  }
+  return bytes
+}
+
+async function readOption(option: string, path: string): Promise<Buffer> {
+  try {
+    return await readFile(path)
+  } catch (error) {
+    throw new UsageError('mqtt-file-unreadable', `adapters.mqtt.${option}: cannot read ${path}`, {
+      advice: 'Name a file that this user can read',
+      cause: error,
+    })
+  }
+}
