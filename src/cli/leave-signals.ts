@@ -8,12 +8,9 @@ const Signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
  * @returns stops listening to signals
  */
 export function leaveOnSignals(leave: AbortController): () => void {
-  const { stdout, stderr } = process
   const onSignal = (): void => interrupt(leave)
   for (const signal of Signals) process.on(signal, onSignal)
-  stdout.on('error', () => leave.abort())
-  // That nobody reads the diagnostics is no reason to go.
-  stderr.on('error', () => undefined)
+  process.stdout.on('error', () => leave.abort())
   return () => {
     for (const signal of Signals) process.off(signal, onSignal)
   }

@@ -6,6 +6,8 @@ import { reportError } from './report-error.js'
 /** Runs the command that the arguments ask for. Never throws: what fails is reported. */
 export async function run(args: readonly string[], version: string): Promise<number> {
   const { stdout, stderr } = process
+  // A reader that has gone is no crash; commands that run on notice it by themselves.
+  for (const stream of [stdout, stderr]) stream.on('error', () => undefined)
   const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args
   const [json, verbose] = [own.includes('--json'), own.includes('--verbose')]
   let exitCode: number = ExitCode.Done
