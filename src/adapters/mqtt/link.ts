@@ -98,7 +98,7 @@ export class Link {
     await this.#running
   }
 
-  get #isClosing(): boolean {
+  #isClosing(): boolean {
     return this.#closing.signal.aborted
   }
 
@@ -117,10 +117,10 @@ export class Link {
   async #run(): Promise<void> {
     const { clock, onDown } = this.#options
     let failures = 0
-    while (!this.#isClosing) {
+    while (!this.#isClosing()) {
       const startedAt = clock.now()
       const reason = await this.#connectOnce()
-      if (this.#isClosing) return
+      if (this.#isClosing()) return
       if (clock.now() - startedAt >= LastingMs) failures = 0
       onDown(reason)
       await delay(clock, this.#retryAfterMs(reason, failures), this.#closing.signal).catch(() => undefined)
