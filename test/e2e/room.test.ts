@@ -1,18 +1,13 @@
-/** A host and its guests as users run them, over a broker on loopback. */
+/** A host and its guests as users run them, over mosquitto on loopback. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { startBroker } from './broker.js'
+import { type Mosquitto, mosquittoMissing, startMosquitto } from '../servers/mosquitto.js'
 import { complaints, type Running, Workbench } from './workbench.js'
 
-let brokerBench: Workbench
+let broker: Mosquitto
 let url: string
 let bench: Workbench
 
-beforeAll(async () => {
-  brokerBench = new Workbench()
-  ;({ url } = await startBroker(brokerBench))
-})
-afterAll(() => brokerBench.close())
 beforeEach(() => {
   bench = new Workbench()
 })
@@ -38,7 +33,13 @@ async function openRoom(): Promise<{ host: Running; room: string; invite: string
   return { host, room, invite, key }
 }
 
-describe('a room', () => {
+describe.skipIf(mosquittoMissing !== undefined)('a room', () => {
+  beforeAll(async () => {
+    broker = await startMosquitto()
+    url = `mqtt://127.0.0.1:${broker.port}`
+  })
+  afterAll(() => broker.close())
+
   it('brings a host and two guests together', async () => {
     const host = start('host', '--json', 'create')
     const opened = await host.next('room')
@@ -219,6 +220,18 @@ describe('a room', () => {
     expect(complaints(stderr)).toHaveLength(1)
     expect(guest.events).toContainEqual(expect.objectContaining({ event: 'error', code: 'undelivered' }))
   }, 30_000)
+
+  it('outlives a restart of its broker, and guests find it again', async () => {
+    const { host, room } = await openRoom()
+    await broker.stop()
+    await host.next('signalling', ({ state }) => state === 'down')
+    const guest = start('alice', '--json', 'join', room)
+    await guest.next('signalling', ({ state }) => state === 'down')
+    await broker.start()
+    guest.end('patience\n')
+    expect(await host.next('message')).toMatchObject({ from: 'alice', text: 'patience' })
+    expect((await guest.finished).code).toBe(0)
+  }, 60_000)
 
   it('is found by a guest that came before its host', async () => {
     const { host, room } = await openRoom()

@@ -234,10 +234,14 @@ describe('signalling', () => {
     it('refuses a second host from the same state folder, and a second guest of a room', async () => {
       const host = bench.start(...broker, '--state', 'one', '--json', 'create')
       const { room } = await host.next('room')
-      expect(await refused([...broker, '--state', 'one', 'create'])).toMatch(/another process|already/)
+      expect(await refused([...broker, '--state', 'one', 'create'])).toMatch(
+        /another gonet .*from this state folder/,
+      )
       const guest = bench.start(...broker, '--state', 'one', '--json', 'join', room)
       await guest.next('joined')
-      expect(await refused([...broker, '--state', 'one', 'join', room])).toMatch(/another process|already/)
+      expect(await refused([...broker, '--state', 'one', 'join', room])).toMatch(
+        /another gonet .*from this state folder/,
+      )
     })
   })
 })
