@@ -72,6 +72,8 @@ export function isUsableTarget({ address, port }: SocketAddress, options: { loop
   if (range === 'loopback') return options.loopback
   // 240.0.0.0/4 is reserved for ever; ranges for documentation, which are reserved too, serve in labs.
   if (parsed instanceof ipaddr.IPv4 && (parsed.octets[0] ?? 0) >= 240) return false
+  // ::/96 once embedded IPv4 addresses too (RFC 4291 section 2.5.5.1).
+  if (parsed instanceof ipaddr.IPv6 && parsed.parts.slice(0, 6).every((part) => part === 0)) return false
   return !RefusedRanges.has(range)
 }
 
@@ -83,11 +85,13 @@ const RefusedRanges: ReadonlySet<string> = new Set([
   'ipv4Mapped',
   'rfc6145',
   'rfc6052',
+  '6to4',
+  'teredo',
 ])
 
 function parseCandidate(text: string): Candidate | undefined {
   const [, kind = '', ipv4, ipv6, digits = ''] =
-    /^([a-z]+) (?:([0-9.]{7,15})|\[([0-9a-f:.]{2,45})\]):([1-9]\d{0,4}|0)$/.exec(text) ?? []
+    /^([a-z]+) (?:([0-9.]{7,15})|\[([0-9a-f:]{2,39})\]):([1-9]\d{0,4}|0)$/.exec(text) ?? []
   const address = ipv4 ?? ipv6
   const port = Number(digits)
   if (!isCandidateKind(kind) || address === undefined || port > 65_535) return undefined

@@ -2,9 +2,9 @@
 import type { Random } from '../../core/ports.js'
 
 export interface IceCredentials {
-  /** The username fragment: 8 ice-chars where we make it, 4 to 256 by RFC 8445. Not secret. */
+  /** The username fragment: 8 ice-chars. Not secret. */
   readonly ufrag: string
-  /** 24 ice-chars where we make it (144 bits), 22 to 256 by RFC 8445. Secret. */
+  /** 24 ice-chars, which is 144 bits. Secret. */
   readonly password: string
 }
 

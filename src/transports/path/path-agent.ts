@@ -1,0 +1,339 @@
+/**
+ * The search for a path to one peer, and the watch over it.
+ *
+ * Every candidate is checked in rounds that begin dense and thin out. The first one to answer is selected at
+ * once; the others go on, and one that is clearly better is promoted. The selected path is checked every few
+ * seconds while there is traffic. When a check goes unanswered it is repeated twice a second; when several do
+ * and the peer is not heard through the tunnel either, the path is distrusted: all candidates start anew,
+ * and the next one to answer is selected. Until then the old path is kept: there is nothing better to do with
+ * a packet than to try.
+ *
+ * There is no controlling role (RFC 8445 section 6.1.1): each side selects the path that it sends on.
+ */
+import { formatSocketAddress, type SocketAddress } from '../../core/machine.js'
+import type { Random } from '../../core/ports.js'
+import type { Candidate } from './candidate.js'
+import type { CheckCredentials } from './checks.js'
+import { PeerRate, TokenBucket } from './pacing.js'
+import { type CheckUrgency, RemoteCandidate } from './remote-candidate.js'
+import * as timing from './timing.js'
+
+export type PathEvent =
+  /** Packets go here from now on; or the kind of where they go has become known. */
+  | {
+      readonly type: 'selected'
+      readonly peer: string
+      readonly candidate: Candidate
+      readonly rttMs: number
+    }
+  /** The peer has not been heard on its path for long, nor elsewhere. The search has begun anew. */
+  | { readonly type: 'lost'; readonly peer: string }
+  /** No path was found in good time. The search goes on, slowly. Once for each search. */
+  | { readonly type: 'failed'; readonly peer: string }
+
+/** How many places a peer may signal, over time: the oldest one of no use makes room. */
+const MaxSignalledCandidates = 24
+/** How many more it may send from. */
+const MaxPeerReflexiveCandidates = 8
+
+export interface PathAgentOptions {
+  readonly peer: string
+  readonly credentials: CheckCredentials
+  readonly random: Random
+  readonly failAfterMs: number
+  readonly lostAfterMs: number
+  readonly emit: (event: PathEvent) => void
+  /** Has a candidate checked as soon as its turn comes; `noteSent` says when that was. */
+  readonly check: (candidate: RemoteCandidate, urgency: CheckUrgency) => void
+  /** Counts a candidate that there was no room for. */
+  readonly countSurplus: () => void
+}
+
+export class PathAgent {
+  readonly peer: string
+  readonly credentials: CheckCredentials
+  /** How fast checks for this peer may go out. */
+  readonly pacing: TokenBucket = new TokenBucket(PeerRate)
+  /** When `handleTimeout` wants to be called, ms; it may be too early, never too late. */
+  wakeAt: number | undefined
+  readonly #options: PathAgentOptions
+  readonly #candidates = new Map<string, RemoteCandidate>()
+  #selected: RemoteCandidate | undefined
+  /** Whether the selected path has let us down, so that any other one is better. */
+  #distrusted = false
+  #lost = false
+  /** When the present search began; undefined once a path was found or the search has failed. */
+  #searchingSince: number | undefined
+  #lastTrafficAt: number | undefined
+  /** Where the peer's latest tunnel packet came from. */
+  #lastSource: RemoteCandidate | undefined
+
+  constructor(now: number, options: PathAgentOptions) {
+    this.#options = options
+    this.peer = options.peer
+    this.credentials = options.credentials
+    this.#searchingSince = now
+    this.#wake(now)
+  }
+
+  /** Where to send: the selected path; before there is one, back to where an authentic check came from. */
+  route(replyTo: SocketAddress | undefined): SocketAddress | undefined {
+    if (this.#selected !== undefined) return this.#selected.address
+    return replyTo && this.#find(replyTo)?.asked === true ? replyTo : undefined
+  }
+
+  /** Whether the peer is on its selected path there, or was heard through the tunnel from there last. */
+  isKnown(source: SocketAddress): boolean {
+    return this.#selected?.isAt(source) === true || this.#lastSource?.isAt(source) === true
+  }
+
+  /** Adds what the peer signalled, or names the kind of what is known already. */
+  addCandidates(now: number, candidates: readonly Candidate[]): void {
+    for (const candidate of candidates) {
+      const known = this.#find(candidate.address)
+      if (known === undefined) this.#add(now, candidate)
+      else if (known.kind === 'prflx' && candidate.kind !== 'prflx' && this.#hasRoom(now, false)) {
+        known.kind = candidate.kind
+        if (known === this.#selected) this.#emitSelected(known)
+      }
+    }
+    this.#wake(now)
+  }
+
+  /** Takes an authentic check from the peer: its source is checked in turn. */
+  handleRequest(now: number, source: SocketAddress): void {
+    const candidate = this.#find(source) ?? this.#add(now, { kind: 'prflx', address: source })
+    if (candidate === undefined) return
+    candidate.heardAt = now
+    candidate.asked = true
+    const proven = candidate.answers > 0 && candidate.unanswered === 0
+    if (!proven || (this.#distrusted && candidate !== this.#selected)) this.#check(candidate, 'triggered')
+  }
+
+  /** Takes an authentic response to a check. */
+  handleResponse(now: number, candidate: RemoteCandidate, rttMs: number): void {
+    candidate.noteAnswer(now, rttMs)
+    const selected = this.#selected
+    if (candidate === selected) {
+      if (this.#lost) this.#select(now, candidate)
+      this.#distrusted = false
+    } else if (selected === undefined || this.#isToReplace(selected, candidate)) {
+      this.#select(now, candidate)
+    }
+    this.#schedule(now, candidate, this.#restMs(now, candidate))
+  }
+
+  /** Notes an authenticated packet of the peer's tunnel: the path that it came by works, that way at least. */
+  noteReceived(now: number, source: SocketAddress): void {
+    this.#noteTraffic(now)
+    const known = this.#selected?.isAt(source) === true ? this.#selected : this.#lastSource
+    const candidate = known?.isAt(source) === true ? known : this.#find(source)
+    if (candidate !== undefined && candidate === this.#lastSource) {
+      candidate.heardAt = now
+      // It is back: no need to wait for the next slow round.
+      if (this.#lost && now - (candidate.lastCheckAt ?? 0) >= timing.MissMs)
+        this.#check(candidate, 'triggered')
+      return
+    }
+    // The peer has begun to send from elsewhere, perhaps since its old path is gone: look at both.
+    const fresh = candidate ?? this.#add(now, { kind: 'prflx', address: source })
+    if (fresh === undefined) return
+    fresh.heardAt = now
+    this.#lastSource = fresh
+    if (fresh === this.#selected) return
+    this.#check(fresh, 'triggered')
+    if (this.#selected?.unanswered === 0) this.#check(this.#selected, 'heartbeat')
+  }
+
+  /** Notes a packet to the peer. */
+  noteSent(now: number): void {
+    this.#noteTraffic(now)
+  }
+
+  /** Notes that a check has gone out. */
+  noteCheckSent(now: number, candidate: RemoteCandidate): void {
+    // A peer that goes on asking by a path on which it cannot hear us has checks sent out of turn, each of
+    // which puts off the time to judge: so judge here too.
+    if (candidate === this.#selected) this.#judge(now, candidate)
+    candidate.lastCheckAt = now
+    if (candidate.unanswered === 0) candidate.unansweredSince = now
+    candidate.unanswered += 1
+    if (candidate === this.#selected && !this.#lost) {
+      this.#schedule(now, candidate, Math.max(timing.MissMs, 2 * candidate.rttMs))
+    } else if (candidate.exhausted && this.#isContent()) {
+      candidate.checkAt = undefined
+    } else {
+      this.#schedule(now, candidate, candidate.roundGapMs(this.#options.random))
+    }
+  }
+
+  /** Puts a check off that may not go out yet; it stays as urgent as it is. */
+  postpone(now: number, candidate: RemoteCandidate, waitMs: number, urgency: CheckUrgency | undefined): void {
+    this.#schedule(now, candidate, waitMs)
+    candidate.postponed = urgency
+  }
+
+  handleTimeout(now: number): void {
+    const { failAfterMs, emit, peer } = this.#options
+    if (this.#searchingSince !== undefined && now >= this.#searchingSince + failAfterMs) {
+      this.#searchingSince = undefined
+      emit({ type: 'failed', peer })
+    }
+    if (this.#selected?.checkAt !== undefined && this.#selected.checkAt <= now) {
+      this.#judge(now, this.#selected)
+    }
+    for (const candidate of this.#candidates.values()) {
+      if (candidate.checkAt === undefined || candidate.checkAt > now) continue
+      this.#check(candidate, candidate.postponed ?? (candidate === this.#selected ? 'heartbeat' : 'ordinary'))
+    }
+    this.#rearm()
+  }
+
+  /** Forgets all candidates, so that checks that wait for their turn are dropped. */
+  remove(): void {
+    for (const candidate of this.#candidates.values()) candidate.removed = true
+  }
+
+  /** What the misses of the selected path mean by now. */
+  #judge(now: number, selected: RemoteCandidate): void {
+    if (this.#lost) return
+    const silenceMs = now - (selected.heardAt ?? now)
+    const misses = selected.unanswered
+    const silent = misses >= timing.DistrustMisses && silenceMs >= timing.DistrustSilenceMs
+    if (!this.#distrusted && (silent || misses >= timing.DistrustMissesAlone)) {
+      this.#distrusted = true
+      for (const candidate of this.#candidates.values()) if (candidate !== selected) candidate.restart(now)
+      this.#wake(now)
+    }
+    if (this.#distrusted && misses > 0 && this.#unheardMs(now, selected) >= this.#options.lostAfterMs) {
+      this.#lost = true
+      this.#searchingSince = now
+      for (const candidate of this.#candidates.values()) candidate.restart(now)
+      this.#wake(now)
+      this.#options.emit({ type: 'lost', peer: this.peer })
+    }
+  }
+
+  /** How long the peer, though asked, has not been heard anywhere. An idle peer that nobody asked may be silent. */
+  #unheardMs(now: number, selected: RemoteCandidate): number {
+    const heardAt = Array.from(this.#candidates.values(), (candidate) => candidate.heardAt ?? 0)
+    return now - Math.max(selected.unansweredSince, ...heardAt)
+  }
+
+  #isToReplace(selected: RemoteCandidate, candidate: RemoteCandidate): boolean {
+    if (this.#distrusted || this.#lost) return true
+    // A single miss is enough where the peer itself has gone over to the other path.
+    if (selected.unanswered > 1 && candidate === this.#lastSource) return true
+    return candidate.isClearlyBetterThan(selected)
+  }
+
+  #select(now: number, candidate: RemoteCandidate): void {
+    const previous = this.#selected
+    this.#selected = candidate
+    this.#distrusted = false
+    this.#lost = false
+    this.#searchingSince = undefined
+    if (previous !== undefined && previous !== candidate) {
+      previous.unanswered = 0
+      this.#schedule(now, previous, this.#restMs(now, previous))
+    }
+    this.#emitSelected(candidate)
+  }
+
+  #emitSelected({ kind, address, rttMs }: RemoteCandidate): void {
+    this.#options.emit({ type: 'selected', peer: this.peer, candidate: { kind, address }, rttMs })
+  }
+
+  /** How long a candidate that has just answered may rest. */
+  #restMs(now: number, candidate: RemoteCandidate): number {
+    const fraction = this.#options.random.fraction()
+    if (candidate !== this.#selected) {
+      return candidate.answers < 2 ? timing.SecondAnswerMs : timing.StandbyMs * (0.9 + 0.2 * fraction)
+    }
+    return this.#hasTraffic(now)
+      ? timing.BusyHeartbeatMs
+      : timing.IdleHeartbeatMs + timing.IdleHeartbeatJitterMs * fraction
+  }
+
+  #hasTraffic(now: number): boolean {
+    return this.#lastTrafficAt !== undefined && now - this.#lastTrafficAt < timing.TrafficMs
+  }
+
+  #noteTraffic(now: number): void {
+    this.#lastTrafficAt = now
+    const selected = this.#selected
+    if (selected?.checkAt === undefined) return
+    // The heartbeat of an idle path comes forward, so that a path which has died meanwhile shows at once.
+    const busyAt = Math.max(now, (selected.lastCheckAt ?? now) + timing.BusyHeartbeatMs)
+    if (selected.unanswered === 0 && selected.checkAt > busyAt) {
+      this.#schedule(now, selected, busyAt - now)
+    }
+  }
+
+  /** Whether there is a path that is worth no further search. */
+  #isContent(): boolean {
+    return this.#selected !== undefined && !this.#distrusted && !this.#lost && this.#selected.kind !== 'relay'
+  }
+
+  #find(address: SocketAddress): RemoteCandidate | undefined {
+    return this.#candidates.get(formatSocketAddress(address))
+  }
+
+  #add(now: number, candidate: Candidate): RemoteCandidate | undefined {
+    if (!this.#hasRoom(now, candidate.kind === 'prflx')) {
+      this.#options.countSurplus()
+      return undefined
+    }
+    const added = new RemoteCandidate(candidate, now)
+    this.#candidates.set(added.key, added)
+    this.#wake(now)
+    return added
+  }
+
+  /**
+   * Makes room, if need be, by forgetting the oldest candidate that has never answered, or else one that is
+   * long silent: after days of roaming all have answered once. The two sorts have a room each, so that
+   * replayed checks from many sources do not push out what the peer signalled.
+   */
+  #hasRoom(now: number, peerReflexive: boolean): boolean {
+    const sameSort = [...this.#candidates.values()].filter(({ kind }) => (kind === 'prflx') === peerReflexive)
+    if (sameSort.length < (peerReflexive ? MaxPeerReflexiveCandidates : MaxSignalledCandidates)) return true
+    const unused = sameSort.filter(
+      (candidate) => candidate !== this.#selected && candidate !== this.#lastSource,
+    )
+    const oldest =
+      unused.find(({ answers }) => answers === 0) ??
+      unused.find(({ heardAt = 0 }) => now - heardAt > timing.ForgottenMs)
+    if (oldest === undefined) return false
+    oldest.removed = true
+    this.#candidates.delete(oldest.key)
+    this.#options.countSurplus()
+    return true
+  }
+
+  #check(candidate: RemoteCandidate, urgency: CheckUrgency): void {
+    candidate.checkAt = undefined
+    if (candidate.queued === 'triggered' || (candidate.queued !== undefined && urgency !== 'triggered'))
+      return
+    candidate.queued = urgency
+    this.#options.check(candidate, urgency)
+  }
+
+  #schedule(now: number, candidate: RemoteCandidate, inMs: number): void {
+    candidate.checkAt = now + inMs
+    candidate.postponed = undefined
+    this.#wake(candidate.checkAt)
+  }
+
+  #wake(at: number): void {
+    if (this.wakeAt === undefined || at < this.wakeAt) this.wakeAt = at
+  }
+
+  #rearm(): void {
+    this.wakeAt =
+      this.#searchingSince === undefined ? undefined : this.#searchingSince + this.#options.failAfterMs
+    for (const { checkAt } of this.#candidates.values()) {
+      if (checkAt !== undefined) this.#wake(checkAt)
+    }
+  }
+}

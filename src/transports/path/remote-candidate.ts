@@ -1,0 +1,79 @@
+import { formatSocketAddress, type SocketAddress } from '../../core/machine.js'
+import type { Random } from '../../core/ports.js'
+import { type Candidate, type CandidateKind, candidateClass } from './candidate.js'
+import { RoundGapsMs, RttFactor, RttGainMs, SlowestRoundMs } from './timing.js'
+
+/** Which checks go first when not all can: what the peer waits for, what carries traffic, the rest. */
+export type CheckUrgency = 'triggered' | 'heartbeat' | 'ordinary'
+
+/** A place where a peer may be reached, and what checks have shown of it so far. */
+export class RemoteCandidate {
+  /** Changes when a peer-reflexive candidate turns out to be one that the peer signalled. */
+  kind: CandidateKind
+  readonly address: SocketAddress
+  readonly key: string
+  /** When to check next, ms; undefined where no check is due, or one waits for its turn. */
+  checkAt: number | undefined
+  /** How many checks have gone out since the last answer, or since the last fresh start. */
+  unanswered = 0
+  /** When the first of the unanswered checks went out; meaningful once there is one. */
+  unansweredSince = 0
+  /** How many checks have been answered. */
+  answers = 0
+  /** Smoothed round-trip time, ms; meaningful once there is an answer. */
+  rttMs = 0
+  lastCheckAt: number | undefined
+  /** When the peer was last heard from here: a response, an authentic check, or a tunnel packet. */
+  heardAt: number | undefined
+  /** Whether the peer has sent an authentic check from here, so that a packet to it is an answer. */
+  asked = false
+  /** How urgent the check is that waits for its turn; undefined where none does. */
+  queued: CheckUrgency | undefined
+  /** How urgent the check is that was put off until `checkAt`; undefined where `checkAt` is its regular time. */
+  postponed: CheckUrgency | undefined
+  /** Whether the peer is no longer looked for here. */
+  removed = false
+
+  constructor(candidate: Candidate, now: number) {
+    this.kind = candidate.kind
+    this.address = candidate.address
+    this.key = formatSocketAddress(candidate.address)
+    this.checkAt = now
+  }
+
+  isAt(source: SocketAddress): boolean {
+    return this.address.port === source.port && this.address.address === source.address
+  }
+
+  /** A smaller class, or the same with a round trip that is clearly shorter, seen more than once. */
+  isClearlyBetterThan(other: RemoteCandidate): boolean {
+    const difference = candidateClass(this.kind) - candidateClass(other.kind)
+    if (difference !== 0) return difference < 0
+    return this.answers > 1 && this.rttMs < other.rttMs * RttFactor && this.rttMs < other.rttMs - RttGainMs
+  }
+
+  noteAnswer(now: number, rttMs: number): void {
+    this.rttMs = this.answers === 0 ? rttMs : 0.75 * this.rttMs + 0.25 * rttMs
+    this.answers += 1
+    this.unanswered = 0
+    this.heardAt = now
+  }
+
+  /** Begins the rounds of checks anew. */
+  restart(now: number): void {
+    this.unanswered = 0
+    if (this.queued === undefined) this.checkAt = now
+  }
+
+  /** Whether all its rounds went unanswered, so that only slow ones are left. */
+  get exhausted(): boolean {
+    return this.unanswered > RoundGapsMs.length
+  }
+
+  /** The time to the next round, after `unanswered` checks of which none was answered. */
+  roundGapMs(random: Random): number {
+    const slow = 15_000 * 2 ** Math.min(this.unanswered - RoundGapsMs.length - 1, 2)
+    const gap = RoundGapsMs[this.unanswered - 1] ?? Math.min(slow, SlowestRoundMs)
+    return gap * (0.9 + 0.2 * random.fraction())
+  }
+}
