@@ -1,0 +1,328 @@
+/**
+ * The sync with one other replica (docs/protocol.md, Chat): what it has, what it is being sent, what it is
+ * to be told. Both sides do the same; whatever is lost on the way is found missing by the next comparison.
+ */
+import { concatenate } from '../core/encoding.js'
+import { earliest } from '../core/machine.js'
+import { type ChatLog, Window } from './log.js'
+import {
+  type FragmentPayload,
+  fragmentEntry,
+  type LinesPayload,
+  MaxLines,
+  type VectorLine,
+  writeLines,
+} from './payload.js'
+import { type Base, MaxStreams } from './vector.js'
+
+/** How long what was received is gathered before it is acknowledged, and how many entries end the wait. */
+const AcknowledgeMs = 5
+const AcknowledgeEntries = 8
+/** How often a replica says hello until it knows what the other has, and then how often it compares. */
+const HelloMs = 500
+const HeartbeatMs = 5000
+/** Questions that waiting entries cause are this far apart at least. */
+const QuestionGapMs = 50
+/** An entry that is not acknowledged is sent again; this doubles up to the limit where nothing comes back. */
+const ResendMs = 500
+const ResendLimitMs = 5000
+/** Replicas that differ for so long without any progress compare everything; doubles up to the limit. */
+const RepairMs = 2000
+const RepairLimitMs = 60_000
+/** At most so often a whole vector is said, whoever asks. */
+const WholeGapMs = 500
+/** Entries sent and not acknowledged. */
+const MaxInFlight = 64
+/** Entries of which some fragments have come. The oldest makes room. */
+const MaxAssemblies = 64
+
+export interface NeighbourOptions {
+  readonly log: ChatLog
+  /** The digest of a replica that has nothing. */
+  readonly emptyDigest: string
+  /** Where streams begin for a reader who has nothing; undefined where that reader gets all there is. */
+  readonly tail: (() => ReadonlyMap<string, Base>) | undefined
+  /** What to say of a stream's delivery, to this neighbour. */
+  readonly deliveredOf: (stream: string) => number
+  /** Sends a payload of at most 1000 bytes there. */
+  readonly transmit: (payload: Uint8Array) => void
+}
+
+interface Theirs {
+  readonly have: number
+  readonly beyond: number
+}
+
+const Nothing: Theirs = { have: 0, beyond: 0 }
+
+export class Neighbour {
+  readonly #options: NeighbourOptions
+  readonly #theirs = new Map<string, Theirs>()
+  /** Streams of which it may lack something. */
+  readonly #behind = new Set<string>()
+  /** When what was sent, by stream and sequence. */
+  readonly #inFlight = new Map<string, Map<number, number>>()
+  #inFlightCount = 0
+  /** Streams whose line is to be said. */
+  readonly #unsaid = new Set<string>()
+  readonly #assemblies = new Map<string, Map<number, Uint8Array>>()
+  /** For a reader who had nothing: what it is not given. */
+  #floors: ReadonlyMap<string, Base> | undefined
+  /** Whether it is known what the other has, so that sending makes sense. */
+  #isKnown = false
+  #unacknowledged = 0
+  #linesAt: number | undefined
+  #compareAt: number
+  #comparedAt = -Infinity
+  #wholeAt: number | undefined
+  #wholeSaidAt = -Infinity
+  #resendAt: number | undefined
+  #resendMs = ResendMs
+  #repairAt: number | undefined
+  #repairMs = RepairMs
+
+  constructor(now: number, options: NeighbourOptions) {
+    this.#options = options
+    this.#compareAt = now
+  }
+
+  /** Up to where the other is known to have a stream. */
+  have(stream: string): number {
+    return this.#theirs.get(stream)?.have ?? 0
+  }
+
+  handleLines(now: number, { ask, whole, digest, lines }: LinesPayload): void {
+    const { log, emptyDigest } = this.#options
+    for (const line of lines) this.#learn(now, line.stream, line)
+    const same = digest === log.digest
+    if (same) this.#learnSame()
+    else if (digest === emptyDigest && !this.#isKnown) this.#giveTail(now)
+    else if (whole) this.#becomeKnown()
+    if (ask && same) this.#sayAt(now)
+    else if (ask) this.#wholeAt ??= Math.max(now, this.#wholeSaidAt + WholeGapMs)
+    else if (!same) this.#repairAt ??= now + this.#repairMs
+    this.#offer(now)
+  }
+
+  /** @returns the entry's bytes once all its fragments have come */
+  handleFragment({ entry, index, count, bytes }: FragmentPayload): Uint8Array | undefined {
+    if (count === 1) return bytes
+    const name = `${entry} ${count}`
+    const pieces = this.#assemblies.get(name) ?? new Map<number, Uint8Array>()
+    // What is being worked on counts as the newest.
+    this.#assemblies.delete(name)
+    pieces.set(index, bytes.slice())
+    if (pieces.size === count) {
+      return concatenate(...Array.from({ length: count }, (_, at) => pieces.get(at) ?? new Uint8Array()))
+    }
+    this.#assemblies.set(name, pieces)
+    if (this.#assemblies.size > MaxAssemblies) {
+      const [oldest] = this.#assemblies.keys()
+      if (oldest !== undefined) this.#assemblies.delete(oldest)
+    }
+    return undefined
+  }
+
+  /** Notes that an entry came from there: it is acknowledged, and the other has all up to it. */
+  noteReceived(now: number, stream: string, sequence: number): void {
+    this.#learn(now, stream, { have: Math.max(this.have(stream), sequence), beyond: 0 })
+    this.#unsaid.add(stream)
+    this.#unacknowledged += 1
+    this.#sayAt(this.#unacknowledged >= AcknowledgeEntries ? now : now + AcknowledgeMs)
+  }
+
+  /** Notes that there is more of a stream here, which the other may lack. */
+  noteAdded(now: number, stream: string): void {
+    this.#behind.add(stream)
+    this.#offer(now)
+  }
+
+  /** Notes that a stream's line says something new that the other waits for. */
+  noteNews(now: number, stream: string): void {
+    this.#unsaid.add(stream)
+    this.#sayAt(now + AcknowledgeMs)
+  }
+
+  /** Has the other asked whether there is more to come: entries here wait for their parents. */
+  askSoon(now: number): void {
+    this.#compareAt = Math.min(this.#compareAt, Math.max(now, this.#comparedAt + QuestionGapMs))
+  }
+
+  handleTimeout(now: number): void {
+    if (this.#repairAt !== undefined && now >= this.#repairAt) {
+      this.#repairMs = Math.min(2 * this.#repairMs, RepairLimitMs)
+      this.#repairAt = now + this.#repairMs
+      this.#sayWhole(now, true)
+    }
+    if (this.#wholeAt !== undefined && now >= this.#wholeAt) this.#sayWhole(now, !this.#isKnown)
+    if (this.#linesAt !== undefined && now >= this.#linesAt) this.#sayLines()
+    if (now >= this.#compareAt) this.#compare(now)
+    if (this.#resendAt !== undefined && now >= this.#resendAt) {
+      for (const stream of this.#inFlight.keys()) this.#behind.add(stream)
+      this.#offer(now)
+      this.#resendMs = Math.min(2 * this.#resendMs, ResendLimitMs)
+      this.#scheduleResend()
+    }
+  }
+
+  pollTimeout(): number | undefined {
+    return earliest(this.#linesAt, this.#compareAt, this.#wholeAt, this.#resendAt, this.#repairAt)
+  }
+
+  #learn(now: number, stream: string, { have, beyond }: Theirs): void {
+    const before = this.#theirs.get(stream)
+    if (before === undefined && this.#theirs.size >= MaxStreams) return
+    // Datagrams overtake each other: what it had, it has.
+    if (before !== undefined && have < before.have) return
+    this.#theirs.set(stream, { have, beyond })
+    if (before?.have !== have) this.#progress(now)
+    const sent = this.#inFlight.get(stream)
+    for (const sequence of sent?.keys() ?? []) {
+      if (!hasSequence({ have, beyond }, sequence)) continue
+      sent?.delete(sequence)
+      this.#inFlightCount -= 1
+      this.#resendMs = ResendMs
+    }
+    if (sent?.size === 0) this.#inFlight.delete(stream)
+    if (have < this.#options.log.have(stream)) this.#behind.add(stream)
+  }
+
+  /** Replicas that get on with it need no repair yet. */
+  #progress(now: number): void {
+    if (this.#repairAt === undefined) return
+    this.#repairMs = RepairMs
+    this.#repairAt = now + RepairMs
+  }
+
+  #learnSame(): void {
+    const { log } = this.#options
+    for (const stream of log.streams) this.#theirs.set(stream, { have: log.have(stream), beyond: 0 })
+    this.#behind.clear()
+    this.#inFlight.clear()
+    this.#inFlightCount = 0
+    this.#resendAt = undefined
+    this.#repairAt = undefined
+    this.#repairMs = RepairMs
+    this.#isKnown = true
+  }
+
+  #giveTail(now: number): void {
+    this.#floors = this.#options.tail?.()
+    this.#becomeKnown()
+    for (const stream of this.#floors?.keys() ?? []) this.#unsaid.add(stream)
+    // Before any entry: it says where streams begin.
+    if (this.#unsaid.size > 0) this.#sayAt(now)
+    if (this.#linesAt !== undefined) this.#sayLines()
+  }
+
+  #becomeKnown(): void {
+    this.#isKnown = true
+    for (const stream of this.#options.log.streams) this.#behind.add(stream)
+  }
+
+  /** Sends what the other lacks, as far as the window reaches. */
+  #offer(now: number): void {
+    if (!this.#isKnown) return
+    for (const stream of this.#behind) {
+      if (this.#inFlightCount >= MaxInFlight) break
+      if (this.#offerStream(now, stream)) this.#behind.delete(stream)
+    }
+    this.#scheduleResend()
+  }
+
+  #scheduleResend(): void {
+    this.#resendAt = undefined
+    for (const sent of this.#inFlight.values()) {
+      for (const at of sent.values()) this.#resendAt = earliest(this.#resendAt, at + this.#resendMs)
+    }
+  }
+
+  /** @returns whether the stream needs no look before something changes or is to be sent again */
+  #offerStream(now: number, stream: string): boolean {
+    const { log } = this.#options
+    const theirs = this.#theirs.get(stream) ?? Nothing
+    const floor = this.#floorOf(stream)
+    const from = Math.max(theirs.have, floor?.sequence ?? 0)
+    const to = Math.min(log.have(stream), from + Window)
+    if (theirs.have < from) this.noteNews(now, stream)
+    for (let sequence = from + 1; sequence <= to; sequence += 1) {
+      if (hasSequence(theirs, sequence)) continue
+      const sentAt = this.#inFlight.get(stream)?.get(sequence)
+      if (sentAt !== undefined && now < sentAt + this.#resendMs) continue
+      if (sentAt === undefined && this.#inFlightCount >= MaxInFlight) return false
+      const entry = log.entry(stream, sequence)
+      if (entry === undefined) return true
+      this.#noteSent(now, stream, sequence)
+      for (const fragment of fragmentEntry(entry)) this.#options.transmit(fragment)
+    }
+    return true
+  }
+
+  #noteSent(now: number, stream: string, sequence: number): void {
+    const sent = this.#inFlight.get(stream) ?? new Map<number, number>()
+    this.#inFlight.set(stream, sent)
+    if (!sent.has(sequence)) this.#inFlightCount += 1
+    sent.set(sequence, now)
+  }
+
+  #compare(now: number): void {
+    const ask = !this.#isKnown || this.#options.log.isWaiting
+    this.#say({ ask, whole: false, lines: [] })
+    this.#comparedAt = now
+    this.#compareAt = now + (ask ? HelloMs : HeartbeatMs)
+  }
+
+  #sayAt(at: number): void {
+    this.#linesAt = Math.min(this.#linesAt ?? at, at)
+  }
+
+  #sayLines(): void {
+    this.#linesAt = undefined
+    this.#unacknowledged = 0
+    const streams = Array.from(this.#unsaid)
+    this.#unsaid.clear()
+    for (const lines of this.#pages(streams)) this.#say({ ask: false, whole: false, lines })
+  }
+
+  #sayWhole(now: number, ask: boolean): void {
+    this.#wholeAt = undefined
+    this.#wholeSaidAt = now
+    const pages = this.#pages(Array.from(this.#options.log.streams))
+    for (const [index, lines] of pages.entries()) {
+      const isLast = index === pages.length - 1
+      this.#say({ ask: ask && isLast, whole: isLast, lines })
+    }
+  }
+
+  #pages(streams: readonly string[]): VectorLine[][] {
+    const count = Math.max(1, Math.ceil(streams.length / MaxLines))
+    return Array.from({ length: count }, (_, page) =>
+      streams.slice(page * MaxLines, (page + 1) * MaxLines).map((stream) => this.#lineOf(stream)),
+    )
+  }
+
+  #lineOf(stream: string): VectorLine {
+    const { log, deliveredOf } = this.#options
+    return {
+      stream,
+      have: log.have(stream),
+      beyond: log.beyond(stream),
+      delivered: deliveredOf(stream),
+      floor: this.#floorOf(stream),
+    }
+  }
+
+  #floorOf(stream: string): Base | undefined {
+    const [ours, given] = [this.#options.log.base(stream), this.#floors?.get(stream)]
+    return (given?.sequence ?? 0) > (ours?.sequence ?? 0) ? given : ours
+  }
+
+  #say(payload: Omit<LinesPayload, 'type' | 'digest'>): void {
+    this.#options.transmit(writeLines({ ...payload, digest: this.#options.log.digest }))
+  }
+}
+
+function hasSequence({ have, beyond }: Theirs, sequence: number): boolean {
+  const bit = sequence - have - 2
+  return sequence <= have || (bit >= 0 && bit < 32 && ((beyond >>> bit) & 1) === 1)
+}
