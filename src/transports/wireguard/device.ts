@@ -19,10 +19,13 @@ import { mac1Key, verifyMac1 } from './macs.js'
 import {
   decodeMessage,
   type Initiation,
+  InitiationLength,
   type Message,
   MessageType,
   type Response,
+  ResponseLength,
   readUint32,
+  TransportHeaderLength,
 } from './messages.js'
 import { TimestampSource } from './tai64n.js'
 import { Tunnel, type TunnelEnvironment } from './tunnel.js'
@@ -182,6 +185,24 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
     tunnel.send(now, packet)
     this.#schedule(tunnel)
     return true
+  }
+
+  /**
+   * Whether a datagram is for this device and no other: it names one of its indices, or is a handshake to its
+   * public key. Nothing changes, and nothing is counted.
+   */
+  claims(bytes: Uint8Array): boolean {
+    switch (bytes[0]) {
+      case MessageType.Initiation:
+        return bytes.length === InitiationLength && verifyMac1(this.#crypto, this.#mac1Key, bytes)
+      case MessageType.Response:
+        return bytes.length === ResponseLength && this.#byIndex.has(readUint32(bytes, 8))
+      case MessageType.CookieReply:
+      case MessageType.Transport:
+        return bytes.length > TransportHeaderLength && this.#byIndex.has(readUint32(bytes, 4))
+      default:
+        return false
+    }
   }
 
   /**
