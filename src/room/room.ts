@@ -15,6 +15,11 @@ export interface Member {
 export interface Room {
   /** Canonical room id, lower-case hex. */
   readonly id: string
+  /**
+   * Resolves when the room is up: hosted on at least one backend, or joined.
+   * @throws GonetError what ended it before, such as `no-backend`, `room-not-found`, `no-path`
+   */
+  readonly ready: Promise<void>
   /** Everybody on the roster, this member included. */
   readonly members: readonly Member[]
   /**

@@ -1,0 +1,70 @@
+import { GonetError } from '../core/errors.js'
+import type { Identity } from '../core/identity.js'
+import type { Datagram, Machine, SocketAddress } from '../core/machine.js'
+import type { Crypto, Random, Store, Wall } from '../core/ports.js'
+import type { RoomId } from '../core/room-id.js'
+import type { SignalTransmit } from '../core/signal.js'
+import type { AdapterState, SignalRecord, Topic } from '../core/signalling-adapter.js'
+import type { NoiseCrypto } from '../transports/wireguard/crypto.js'
+import type { RoomEvent } from './events.js'
+import type { Member } from './room.js'
+import type { UnderlayOptions } from './underlay.js'
+
+/** What a member wants sent: a UDP datagram, or something on the signalling backends. */
+export type RoomTransmit =
+  | { readonly type: 'datagram'; readonly datagram: Datagram }
+  | { readonly type: 'signal'; readonly signal: SignalTransmit }
+
+/** One member of a room, host or guest, whole: signalling, paths, tunnels, overlay, chat. Sans-IO. */
+export interface RoomMachine extends Machine<RoomEvent, RoomTransmit> {
+  readonly role: 'host' | 'guest'
+  readonly topic: Topic
+  readonly members: readonly Member[]
+  /** Messages of ours that not every member online is known to have. */
+  readonly undelivered: number
+  /** Set when the room has ended for this member: after its last event. `failure` says why, where it failed. */
+  readonly ended: { readonly failure?: GonetError } | undefined
+  /** Begins. Call it once. */
+  start(now: number): void
+  handleRecord(now: number, adapter: string, record: SignalRecord): void
+  handleAdapterState(now: number, adapter: string, state: AdapterState): void
+  handleDatagram(now: number, source: SocketAddress, bytes: Uint8Array): void
+  /** One of the expected STUN servers, or undefined for one whose name could not be looked up. */
+  addStunServer(now: number, server: SocketAddress | undefined): void
+  /**
+   * Posts a chat message and returns its id.
+   * @throws UsageError `message-invalid`
+   */
+  post(now: number, text: string): string
+  /** Says goodbye; `ended` is set when the others know, or after a second. Safe to call twice. */
+  leave(now: number): void
+  /** What was dropped, by part and reason: for diagnostics. */
+  dropped(): readonly (readonly [reason: string, count: number])[]
+}
+
+export interface RoomMachineOptions
+  extends Pick<UnderlayOptions, 'localAddresses' | 'stunServers' | 'loopback'> {
+  readonly identity: Identity
+  readonly room: RoomId
+  /** This member's display name. */
+  readonly name: string
+  readonly crypto: Crypto
+  readonly noiseCrypto: NoiseCrypto
+  readonly random: Random
+  readonly wall: Wall
+  /** This member's own store for this room. */
+  readonly store: Store
+  /** Of the overlay, in bytes. */
+  readonly mtu: number
+  /** Chat entries kept. */
+  readonly historyLimit: number
+  /** How long until giving up before the room is up, in ms; undefined for never. */
+  readonly timeoutMs: number | undefined
+}
+
+/** How a room ends for a member that reached no backend in time. */
+export function noBackend(): GonetError {
+  return new GonetError('no-backend', 'No signalling backend could be reached', {
+    advice: 'Check the network, or choose another with --signal',
+  })
+}
