@@ -14,10 +14,9 @@ try {
   await build({
     stdin: {
       contents: `
-        import { registry } from './src/adapters/index.js'
+        import { adapterSchemas } from './src/node/adapter-schemas.js'
         import { configJsonSchema } from './src/node/config/json-schema.js'
-        const options = new Map(Array.from(registry, ([name, definition]) => [name, definition.options]))
-        export const schema = configJsonSchema(options)`,
+        export const schema = configJsonSchema(adapterSchemas)`,
       resolveDir: root,
     },
     bundle: true,

@@ -1,6 +1,6 @@
 /** What the global options, the environment and the configuration file come to. */
-import { registry } from '../adapters/index.js'
 import type { Logger } from '../core/ports.js'
+import { adapterSchemas } from '../node/adapter-schemas.js'
 import { type ConfigInput, type LoadedConfig, loadConfig } from '../node/config/load-config.js'
 import { createLogger, logLevel } from '../node/logger.js'
 import { State, stateFolder } from '../node/state.js'
@@ -14,7 +14,7 @@ export function configInput(options: GlobalOptions): ConfigInput {
     flags: { signal, name },
     environment: process.env,
     cwd: process.cwd(),
-    adapterSchemas: new Map(Array.from(registry, ([each, definition]) => [each, definition.options])),
+    adapterSchemas,
   }
 }
 

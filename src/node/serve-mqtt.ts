@@ -34,6 +34,9 @@ export interface MqttBroker {
 const MaxSubscriptionsPerClient = 256
 const MaxTopicLevels = 16
 const ConnectTimeoutMs = 10_000
+/** Who does not read gets nothing more above this, and is disconnected after a while. */
+const MaxUnreadBytes = 262_144
+const DrainTimeoutMs = 5_000
 
 /**
  * @param listen port 0 lets the system choose
@@ -43,12 +46,16 @@ export async function serveMqtt(listen: SocketAddress, limits: MqttBrokerLimits 
   const { maxConnections = 1000, maxPacketBytes = 16_384 } = limits
   const broker = await Aedes.createBroker({
     connectTimeout: ConnectTimeoutMs,
+    drainTimeout: DrainTimeoutMs,
+    // A limit here is shared by all: messages that wait for one slow reader would keep everybody's from going.
+    concurrency: 0,
     maxTopicLevels: MaxTopicLevels,
     // Sessions that outlive their connection would need a store without bounds.
     preConnect: (_client, { clean }, callback) => {
       callback(null, clean !== false)
     },
     authorizeSubscribe: limitSubscriptions(),
+    authorizeForward: ({ conn }, packet) => (conn.writableLength > MaxUnreadBytes ? null : packet),
   })
   const retained = new RetainedRecords(broker, limits)
   broker.authorizePublish = (_client, packet, callback) => {
@@ -69,6 +76,8 @@ export async function serveMqtt(listen: SocketAddress, limits: MqttBrokerLimits 
     broker.handle(socket)
   })
   server.maxConnections = maxConnections
+  // A connection that could not be accepted; `bind` listens for what comes before.
+  server.on('error', () => undefined)
   let closing: Promise<void> | undefined
   const close = async (): Promise<void> => {
     retained.close()
@@ -111,6 +120,7 @@ class RetainedRecords {
   /** Ends of life by topic, the earliest first. */
   readonly #expiries = new Map<string, number>()
   #cancelTimer: (() => void) | undefined
+  #isClosed = false
 
   constructor(
     broker: Aedes,
@@ -125,6 +135,11 @@ class RetainedRecords {
   /** Takes note of a message before the broker keeps it, and unmarks one too many. */
   admit(packet: PublishPacket): void {
     if (!packet.retain) return
+    // The last wills of those that the broker's end disconnects.
+    if (this.#isClosed) {
+      packet.retain = false
+      return
+    }
     const { topic } = packet
     if (packet.payload.length === 0) {
       this.#expiries.delete(topic)
@@ -140,6 +155,7 @@ class RetainedRecords {
   }
 
   close(): void {
+    this.#isClosed = true
     this.#cancelTimer?.()
     this.#expiries.clear()
   }

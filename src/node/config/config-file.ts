@@ -13,8 +13,8 @@ export interface ConfigFile {
 }
 
 interface ConfigFilePlaces {
-  /** `--config`. */
-  readonly file?: string | undefined
+  /** `--config`; false to look for none. */
+  readonly file?: string | false | undefined
   readonly environment: Readonly<Record<string, string | undefined>>
   readonly cwd: string
 }
@@ -25,6 +25,7 @@ interface ConfigFilePlaces {
  * @throws ConfigError where a named file is missing, or the found one cannot be read
  */
 export function readConfigFile({ file, environment, cwd }: ConfigFilePlaces): ConfigFile | undefined {
+  if (file === false) return undefined
   const named = file ?? nonEmpty(environment['GONET_CONFIG'])
   if (named !== undefined) {
     const found = readAt(cwd, named)

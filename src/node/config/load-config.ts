@@ -14,8 +14,8 @@ import { isSecretName, maskUrlPasswords } from './secret-names.js'
 import { readYaml } from './yaml-text.js'
 
 export interface ConfigInput {
-  /** `--config`. */
-  readonly file?: string | undefined
+  /** `--config`; false to read no file, not even one of those that are looked for. */
+  readonly file?: string | false | undefined
   /** Each `--set`, such as `network.mtu=1300`; the value is YAML. */
   readonly set?: readonly string[]
   /** What dedicated flags say, as a partial configuration; undefined members count as absent. */
@@ -29,9 +29,11 @@ export interface ConfigInput {
 
 /** A configuration of which everything may be left out. */
 export type PartialConfig = {
-  readonly [Section in keyof Config]?: Config[Section] extends readonly unknown[] | string | undefined
-    ? Config[Section] | undefined
-    : { readonly [Key in keyof Config[Section]]?: Config[Section][Key] | undefined }
+  readonly [Section in keyof Config]?:
+    | (Config[Section] extends readonly unknown[] | string | undefined
+        ? Config[Section]
+        : { readonly [Key in keyof Config[Section]]?: Config[Section][Key] | undefined })
+    | undefined
 }
 
 export interface LoadedConfig {

@@ -1,0 +1,94 @@
+/**
+ * gonet as a library: rooms without a terminal.
+ *
+ * Two calls open a room, `createRoom` as its host and `joinRoom` as a guest. Both resolve when the room is up.
+ */
+
+import type { Logger } from './core/ports.js'
+import { adapterSchemas } from './node/adapter-schemas.js'
+import { type LoadedConfig, loadConfig, type PartialConfig } from './node/config/load-config.js'
+import { createLogger } from './node/logger.js'
+import { type OpenRoomOptions, openGuestRoom, openHostRoom } from './node/open-room.js'
+import { State, stateFolder } from './node/state.js'
+import type { Room } from './room/room.js'
+
+export { GonetError, RefusedError, SignallingError, UsageError } from './core/errors.js'
+export type { Logger } from './core/ports.js'
+export type { PathKind, RoomEvent } from './room/events.js'
+export type { Member, Room } from './room/room.js'
+
+/** What a configuration file can say (docs/cli.md, Configuration), and what only a program can. */
+export interface RoomOptions
+  extends Pick<PartialConfig, 'name' | 'signal' | 'adapters' | 'transport' | 'network' | 'chat'> {
+  /** A configuration file. Default: none, not even those that the command finds by itself. */
+  readonly config?: string
+  /** The folder of identities and history. Default: the command's, `$XDG_STATE_HOME/gonet`. */
+  readonly state?: string
+  /** How long the room may take to be up, in ms; Infinity for ever. Default 30,000. */
+  readonly timeoutMs?: number
+  /** Leaves the room when it is aborted. */
+  readonly abort?: AbortSignal
+  /** Default: silent. */
+  readonly logger?: Logger
+}
+
+const TimeoutMs = 30_000
+
+/**
+ * Hosts a room.
+ * @param options `room`: the id of a room that the state folder has, or `new`; by default the one hosted last,
+ *   or a first one
+ * @throws UsageError for wrong options; GonetError `no-backend`, `store-failed`; the abort's reason
+ */
+export async function createRoom(options: RoomOptions & { readonly room?: string } = {}): Promise<Room> {
+  return ready(await openHostRoom(options.room, await settings(options)), options.abort)
+}
+
+/**
+ * Joins a room.
+ * @param reference a room id, a `gonet://` link, or the host's public key in base64
+ * @throws UsageError for wrong options or references; GonetError `no-backend`, `room-not-found`, `no-path`,
+ *   `store-failed`; RefusedError; the abort's reason
+ */
+export async function joinRoom(reference: string, options: RoomOptions = {}): Promise<Room> {
+  return ready(await openGuestRoom(reference, await settings(options)), options.abort)
+}
+
+async function settings(options: RoomOptions): Promise<OpenRoomOptions> {
+  const { state, timeoutMs = TimeoutMs, abort } = options
+  abort?.throwIfAborted()
+  const logger = options.logger ?? (await createLogger({ level: 'silent', format: 'text' }))
+  return {
+    loaded: await load(options),
+    state: new State(stateFolder(state, process.env, process.cwd())),
+    logger,
+    timeoutMs: timeoutMs === Infinity ? undefined : timeoutMs,
+  }
+}
+
+/** A library takes nothing from the environment: what a program asks for is what it gets. */
+function load({ config, ...options }: RoomOptions): Promise<LoadedConfig> {
+  const { name, signal, adapters, transport, network, chat } = options
+  return loadConfig({
+    file: config ?? false,
+    flags: { name, signal, adapters, transport, network, chat },
+    environment: {},
+    cwd: process.cwd(),
+    adapterSchemas,
+  })
+}
+
+async function ready(room: Room, abort: AbortSignal | undefined): Promise<Room> {
+  const leave = (): void => void room.leave()
+  abort?.addEventListener('abort', leave, { once: true })
+  if (abort?.aborted === true) leave()
+  try {
+    await room.ready
+  } catch (error) {
+    abort?.removeEventListener('abort', leave)
+    await room.leave()
+    abort?.throwIfAborted()
+    throw error
+  }
+  return room
+}

@@ -1,0 +1,98 @@
+/**
+ * The composition root: the only place that joins ports to implementations and adapters to their names. An
+ * adapter is imported when it is asked for, not before.
+ */
+import { Container } from 'inversify'
+import type { AdapterDefinition } from '../adapters/adapter-definition.js'
+import { registry } from '../adapters/index.js'
+import { UsageError } from '../core/errors.js'
+import type { Clock, Crypto, Logger, Random, Wall } from '../core/ports.js'
+import type { AdapterState, SignallingAdapter } from '../core/signalling-adapter.js'
+import type { NoiseCrypto } from '../transports/wireguard/crypto.js'
+import { systemClock, systemRandom, systemWall } from './clock.js'
+import type { Config } from './config/schema.js'
+import { nodeCrypto } from './crypto.js'
+import { nodeNoiseCrypto } from './noise-crypto.js'
+
+/** Everything that a room needs from outside, chosen. */
+export interface Composition {
+  readonly clock: Clock
+  readonly wall: Wall
+  readonly random: Random
+  readonly crypto: Crypto
+  readonly noiseCrypto: NoiseCrypto
+  readonly logger: Logger
+  /** Whether every backend in use is on loopback. */
+  readonly allLoopback: boolean
+  /** Makes the adapters that the configuration names. */
+  readonly adapters: (
+    onState: (adapter: string, state: AdapterState) => void,
+  ) => Promise<readonly SignallingAdapter[]>
+}
+
+type MakeAdapter = (onState: (state: AdapterState) => void) => Promise<SignallingAdapter>
+
+const Service = {
+  Clock: Symbol('Clock'),
+  Wall: Symbol('Wall'),
+  Random: Symbol('Random'),
+  Crypto: Symbol('Crypto'),
+  NoiseCrypto: Symbol('NoiseCrypto'),
+  Logger: Symbol('Logger'),
+  SignallingAdapter: Symbol('SignallingAdapter'),
+} as const
+
+/** @throws UsageError `signal-unknown` where the configuration names a backend that there is not */
+export function compose(config: Pick<Config, 'signal' | 'adapters'>, logger: Logger): Composition {
+  const container = new Container()
+  container.bind<Clock>(Service.Clock).toConstantValue(systemClock)
+  container.bind<Wall>(Service.Wall).toConstantValue(systemWall)
+  container.bind<Random>(Service.Random).toConstantValue(systemRandom)
+  container.bind<Crypto>(Service.Crypto).toConstantValue(nodeCrypto)
+  container.bind<NoiseCrypto>(Service.NoiseCrypto).toConstantValue(nodeNoiseCrypto)
+  container.bind<Logger>(Service.Logger).toConstantValue(logger)
+  for (const definition of registry.values()) bindAdapter(container, definition, config)
+  const definitions = config.signal.map(definitionOf)
+  return {
+    clock: container.get<Clock>(Service.Clock),
+    wall: container.get<Wall>(Service.Wall),
+    random: container.get<Random>(Service.Random),
+    crypto: container.get<Crypto>(Service.Crypto),
+    noiseCrypto: container.get<NoiseCrypto>(Service.NoiseCrypto),
+    logger: container.get<Logger>(Service.Logger),
+    allLoopback: definitions.every((definition) => definition.loopbackOnly(config.adapters[definition.name])),
+    adapters: (onState) =>
+      Promise.all(
+        definitions.map(({ name }) => {
+          const make = container.get<MakeAdapter>(Service.SignallingAdapter, { name })
+          return make((state) => onState(name, state))
+        }),
+      ),
+  }
+}
+
+function bindAdapter(
+  container: Container,
+  definition: AdapterDefinition,
+  config: Pick<Config, 'adapters'>,
+): void {
+  container
+    .bind<MakeAdapter>(Service.SignallingAdapter)
+    .toResolvedValue(
+      (clock: Clock, random: Random, logger: Logger): MakeAdapter =>
+        (onState) =>
+          definition.create(config.adapters[definition.name], { onState, clock, random, logger }),
+      [Service.Clock, Service.Random, Service.Logger],
+    )
+    .whenNamed(definition.name)
+}
+
+function definitionOf(name: string): AdapterDefinition {
+  const definition = registry.get(name)
+  if (definition === undefined) {
+    throw new UsageError('signal-unknown', `There is no signalling backend '${name}'`, {
+      advice: `Choose from: ${Array.from(registry.keys()).join(', ')}`,
+    })
+  }
+  return definition
+}

@@ -1,0 +1,202 @@
+/**
+ * The one event loop: it runs a room's machine on real sockets, timers and signalling adapters. After each
+ * input it drains the machine once: transmits, events, the next deadline.
+ */
+import { explain, GonetError } from '../core/errors.js'
+import type { Datagram } from '../core/machine.js'
+import type { Clock, Logger, UdpSocket } from '../core/ports.js'
+import { Rendezvous } from '../core/rendezvous.js'
+import type { AdapterState, SignallingAdapter, SignalRecord } from '../core/signalling-adapter.js'
+import type { RoomEvent } from '../room/events.js'
+import type { Member, Room } from '../room/room.js'
+import type { RoomMachine } from '../room/room-machine.js'
+import { EventQueue } from './event-queue.js'
+
+/** How long closing waits for the backends to take our records back. */
+const RetractMs = 1000
+
+export interface DriverOptions {
+  readonly id: string
+  readonly machine: RoomMachine
+  /** At most one a family. */
+  readonly sockets: readonly UdpSocket[]
+  /** Makes the adapters, which report their state to the driver. */
+  readonly adapters: (
+    onState: (adapter: string, state: AdapterState) => void,
+  ) => Promise<readonly SignallingAdapter[]>
+  readonly clock: Clock
+  readonly logger: Logger
+  /** Called when all is closed. */
+  readonly onClosed: () => Promise<void>
+}
+
+export class Driver implements Room {
+  readonly id: string
+  readonly ready: Promise<void>
+  readonly #options: DriverOptions
+  readonly #events = new EventQueue<RoomEvent>()
+  readonly #abort = new AbortController()
+  #rendezvous: Rendezvous | undefined
+  #cancelTimer: (() => void) | undefined
+  #closed: Promise<void> | undefined
+  #wasClosed: (() => void) | undefined
+  #isReady: (() => void) | undefined
+  #isNotReady: ((failure: Error) => void) | undefined
+
+  constructor(options: DriverOptions) {
+    this.id = options.id
+    this.#options = options
+    this.ready = new Promise((resolve, reject) => {
+      this.#isReady = resolve
+      this.#isNotReady = reject
+    })
+    // Whoever does not wait for it hears of a failure through the events.
+    this.ready.catch(() => undefined)
+  }
+
+  get events(): AsyncIterable<RoomEvent> {
+    return this.#events
+  }
+
+  get members(): readonly Member[] {
+    return this.#options.machine.members
+  }
+
+  get undelivered(): number {
+    return this.#options.machine.undelivered
+  }
+
+  /**
+   * Opens the adapters and starts the machine.
+   * @throws UsageError where an adapter finds its configuration wrong; everything is closed then
+   */
+  async start(): Promise<void> {
+    const { machine, sockets, logger } = this.#options
+    try {
+      const adapters = await this.#options.adapters((adapter, state) => this.#handleState(adapter, state))
+      this.#rendezvous = new Rendezvous({
+        adapters,
+        onRecord: (adapter, record) => this.#handleRecord(adapter, record),
+        onFailure: (adapter, error) => this.#handleFailure(adapter, error),
+        onUnexpected: (error) => this.#fail(error),
+      })
+      await this.#rendezvous.open({ role: machine.role, topics: [machine.topic] }, this.#abort.signal)
+    } catch (error) {
+      await this.#close()
+      throw error
+    }
+    for (const socket of sockets) {
+      socket.onDatagram((bytes, source) =>
+        this.handle((each, now) => each.handleDatagram(now, source, bytes)),
+      )
+    }
+    logger.debug('listening', { ports: sockets.map((socket) => socket.local.port) })
+    this.handle((each, now) => each.start(now))
+  }
+
+  send(text: string): string {
+    const { clock, machine } = this.#options
+    if (this.#closed !== undefined) throw new GonetError('room-ended', 'The room has ended')
+    const id = machine.post(clock.now(), text)
+    this.#drain()
+    return id
+  }
+
+  async leave(): Promise<void> {
+    if (this.#options.machine.ended === undefined && this.#closed === undefined) {
+      const closed = new Promise<void>((resolve) => {
+        this.#wasClosed = resolve
+      })
+      this.handle((machine, now) => machine.leave(now))
+      await closed
+    }
+    await this.#closed
+  }
+
+  /** Gives the machine one input, then drains it. What it throws is a bug, and ends the room. */
+  handle(input: (machine: RoomMachine, now: number) => void): void {
+    if (this.#closed !== undefined) return
+    const { clock, machine } = this.#options
+    try {
+      input(machine, clock.now())
+      this.#drain()
+    } catch (error) {
+      this.#fail(error)
+    }
+    if (machine.ended !== undefined) void this.#close()
+  }
+
+  #drain(): void {
+    const { machine } = this.#options
+    for (let sent = machine.pollTransmit(); sent !== undefined; sent = machine.pollTransmit()) {
+      if (sent.type === 'datagram') this.#send(sent.datagram)
+      else this.#rendezvous?.perform(sent.signal)
+    }
+    for (let event = machine.pollEvent(); event !== undefined; event = machine.pollEvent()) {
+      this.#events.push(event)
+      if (event.event === 'room' || event.event === 'joined') this.#isReady?.()
+    }
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    const { clock, machine } = this.#options
+    this.#cancelTimer?.()
+    this.#cancelTimer = undefined
+    const deadline = machine.pollTimeout()
+    if (deadline === undefined) return
+    const delayMs = Math.min(Math.max(0, Math.ceil(deadline - clock.now())), 60_000)
+    this.#cancelTimer = clock.after(delayMs, () => this.handle((each, now) => each.handleTimeout(now)))
+  }
+
+  #send({ bytes, destination }: Datagram): void {
+    const isV6 = destination.address.includes(':')
+    const socket = this.#options.sockets.find(({ local }) => local.address.includes(':') === isV6)
+    socket?.send(bytes, destination)
+  }
+
+  #handleRecord(adapter: string, record: SignalRecord): void {
+    this.handle((machine, now) => machine.handleRecord(now, adapter, record))
+  }
+
+  #handleState(adapter: string, state: AdapterState): void {
+    this.#options.logger.debug('signalling', { adapter, ...state })
+    this.handle((machine, now) => machine.handleAdapterState(now, adapter, state))
+  }
+
+  #handleFailure(adapter: string, error: GonetError): void {
+    this.#options.logger.warn('signalling failed', { adapter, code: error.code, reason: explain(error) })
+  }
+
+  /** A bug: the room ends with it rather than going on half broken. */
+  #fail(error: unknown): void {
+    this.#end(error instanceof Error ? error : new Error(String(error)))
+    void this.#close()
+  }
+
+  #end(failure: Error | undefined): void {
+    this.#events.end(failure)
+    this.#isNotReady?.(failure ?? new GonetError('room-ended', 'The room has ended'))
+  }
+
+  #close(): Promise<void> {
+    this.#closed ??= this.#closeAll()
+    return this.#closed
+  }
+
+  async #closeAll(): Promise<void> {
+    const { clock, logger, machine, sockets } = this.#options
+    this.#cancelTimer?.()
+    const deadline = new AbortController()
+    const cancel = clock.after(RetractMs, () => deadline.abort())
+    await this.#rendezvous?.close(deadline.signal)
+    cancel()
+    this.#abort.abort()
+    await Promise.all(sockets.map((socket) => socket.close()))
+    const dropped = machine.dropped().filter(([, count]) => count > 0)
+    if (dropped.length > 0) logger.info('dropped', Object.fromEntries(dropped))
+    await this.#options.onClosed()
+    this.#end(machine.ended?.failure)
+    this.#wasClosed?.()
+  }
+}

@@ -1,0 +1,174 @@
+/** Opening a room as its host or as a guest: identity, sockets, machine, driver. */
+import { lookup } from 'node:dns/promises'
+import { userInfo } from 'node:os'
+import { UsageError } from '../core/errors.js'
+import { identityFromSeed, nameProblem } from '../core/identity.js'
+import { formatLink, parseRoomReference } from '../core/invite.js'
+import type { SocketAddress } from '../core/machine.js'
+import { defaultSubnet, parseSubnet } from '../core/overlay.js'
+import type { Crypto, Logger, Random, UdpSocket } from '../core/ports.js'
+import { defaultRoomId, parseRoomId, type RoomId } from '../core/room-id.js'
+import { GuestRoom } from '../room/guest-room.js'
+import { HostRoom } from '../room/host-room.js'
+import type { Room } from '../room/room.js'
+import type { RoomMachine, RoomMachineOptions } from '../room/room-machine.js'
+import { type Composition, compose } from './composition.js'
+import type { LoadedConfig } from './config/load-config.js'
+import { resolveTransport, type TransportSettings } from './config/transport-settings.js'
+import { Driver } from './driver.js'
+import { localAddresses, localSubnets } from './interfaces.js'
+import type { Lock } from './lock.js'
+import type { State } from './state.js'
+import { openUdpSocket } from './udp-socket.js'
+
+export interface OpenRoomOptions {
+  readonly loaded: LoadedConfig
+  readonly state: State
+  readonly logger: Logger
+  /** How long until giving up before the room is up, in ms; undefined for never. */
+  readonly timeoutMs: number | undefined
+}
+
+/**
+ * Hosts a room.
+ * @param room a hosted room's id; undefined for the one hosted last, or a first one; 'new' for a new one
+ * @throws UsageError, GonetError `store-failed`
+ */
+export async function openHostRoom(room: string | undefined, options: OpenRoomOptions): Promise<Room> {
+  const { loaded, state, logger } = options
+  const { config } = loaded
+  const composition = compose(config, logger)
+  const { crypto, random } = composition
+  const id = chooseRoom(room, state, crypto, random)
+  const seed = state.readRoom(id)
+  if (seed === undefined) throw notHosted(id)
+  const identity = identityFromSeed(crypto, seed)
+  const lock = state.lockRoom(id)
+  return open(options, composition, id, lock, (shared) => {
+    state.rememberLastRoom(id)
+    const { subnet } = config.network
+    return new HostRoom({
+      ...shared,
+      identity,
+      store: state.roomStore(id),
+      subnet:
+        subnet === 'auto' ? defaultSubnet(crypto, identity.publicKey, localSubnets()) : parseSubnet(subnet),
+      invite: formatLink({ room: id, hostKey: identity.publicKey, signal: config.signal }),
+    })
+  })
+}
+
+/**
+ * Joins a room.
+ * @param reference a room id, a `gonet://` link, or the host's public key in base64
+ * @throws UsageError, GonetError `store-failed`
+ */
+export async function openGuestRoom(reference: string, options: OpenRoomOptions): Promise<Room> {
+  const { loaded, state, logger } = options
+  const composition = compose(loaded.config, logger)
+  const { crypto, random } = composition
+  const { room, hostKey } = parseRoomReference(crypto, reference)
+  const identity = identityFromSeed(crypto, state.loadGuest(random))
+  const lock = state.lockGuest(room)
+  return open(options, composition, room, lock, (shared) => {
+    return new GuestRoom({ ...shared, identity, store: state.guestStore(room), ...(hostKey && { hostKey }) })
+  })
+}
+
+async function open(
+  options: OpenRoomOptions,
+  composition: Composition,
+  room: RoomId,
+  lock: Lock,
+  make: (shared: Omit<RoomMachineOptions, 'identity' | 'store'>) => RoomMachine,
+): Promise<Room> {
+  const { config } = options.loaded
+  const transport = resolveTransport(options.loaded, composition.allLoopback)
+  let sockets: readonly UdpSocket[] = []
+  try {
+    sockets = await openSockets(transport.port)
+    const machine = make({
+      ...composition,
+      room,
+      name: displayName(config.name),
+      localAddresses: socketAddresses(sockets, transport),
+      stunServers: transport.stun.length,
+      loopback: transport.loopback,
+      mtu: config.network.mtu,
+      historyLimit: config.chat.history,
+      timeoutMs: options.timeoutMs,
+    })
+    const { adapters, clock, logger } = composition
+    const onClosed = (): Promise<void> => {
+      lock.release()
+      return Promise.resolve()
+    }
+    const driver = new Driver({ id: room, machine, sockets, adapters, clock, logger, onClosed })
+    await driver.start()
+    for (const server of transport.stun) void addStunServer(driver, server, sockets)
+    return driver
+  } catch (error) {
+    lock.release()
+    await Promise.all(sockets.map((socket) => socket.close()))
+    throw error
+  }
+}
+
+function chooseRoom(room: string | undefined, state: State, crypto: Crypto, random: Random): RoomId {
+  const chosen = room === undefined ? state.lastRoom() : room
+  if (chosen !== undefined && chosen !== 'new') return parseRoomId(chosen)
+  const seed = random.bytes(32)
+  const id = defaultRoomId(crypto, identityFromSeed(crypto, seed).publicKey)
+  state.createRoom(id, seed)
+  return id
+}
+
+function notHosted(room: RoomId): UsageError {
+  return new UsageError('room-not-hosted', `The state folder has no identity for room ${room}`, {
+    advice:
+      'Run `gonet create` without an id, or import the identity; this version cannot search for a chosen id yet',
+  })
+}
+
+function displayName(configured: string | undefined): string {
+  if (configured !== undefined) return configured
+  let login = ''
+  try {
+    login = userInfo().username
+  } catch {
+    // A user that the system has no name for.
+  }
+  return nameProblem(login) === undefined ? login : 'somebody'
+}
+
+async function openSockets(port: number): Promise<readonly UdpSocket[]> {
+  const v4 = await openUdpSocket(4, port)
+  try {
+    return [v4, await openUdpSocket(6, port)]
+  } catch {
+    // A machine without IPv6.
+    return [v4]
+  }
+}
+
+function socketAddresses(
+  sockets: readonly UdpSocket[],
+  { loopback }: TransportSettings,
+): readonly SocketAddress[] {
+  return localAddresses(loopback).flatMap((address) => {
+    const isV6 = address.includes(':')
+    const socket = sockets.find(({ local }) => local.address.includes(':') === isV6)
+    return socket === undefined ? [] : [{ address, port: socket.local.port }]
+  })
+}
+
+/** Looked up beside everything else: a slow resolver delays no join. */
+async function addStunServer(driver: Driver, server: string, sockets: readonly UdpSocket[]): Promise<void> {
+  const colon = server.lastIndexOf(':')
+  const host = server.slice(0, colon).replace(/^\[(.*)\]$/, '$1')
+  const families = sockets.map(({ local }) => (local.address.includes(':') ? 6 : 4))
+  const found = await lookup(host, { all: true }).catch(() => [])
+  const usable = found.find(({ family }) => families.some((each) => each === family))
+  const address = usable && { address: usable.address, port: Number(server.slice(colon + 1)) }
+  driver.handle((machine, now) => machine.addStunServer(now, address))
+}
