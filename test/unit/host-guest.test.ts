@@ -126,7 +126,7 @@ describe('a join', () => {
 
   it('of an earlier epoch, truncated, or flipped in any byte is dropped and counted', () => {
     const join = joinRecord(guest, beaconOf(host))
-    const tries = [0, 1, 33, 60, join.bytes.length - 1].map((at) => {
+    const tries: Uint8Array[] = [0, 1, 33, 60, join.bytes.length - 1].map((at) => {
       const bytes = Uint8Array.from(join.bytes)
       bytes[at]! ^= 1
       return bytes
@@ -154,7 +154,7 @@ describe('a join', () => {
     const eve = crypto.boxKeyPair(random.bytes(32))
     const bob = identityFromSeed(crypto, random.bytes(32))
     const event = heard(guest).find((each) => each.type === 'host')!
-    const { beacon: open } = event as Extract<GuestEvent, { type: 'host' }>
+    const { beacon: open } = event
     const stolen = writeMessage(crypto, bob, {
       action: 'join',
       room,

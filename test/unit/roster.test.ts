@@ -54,7 +54,7 @@ describe('a roster', () => {
 
   it('of the largest size crosses in datagrams that fit, in any order, and doubled', () => {
     const members = Array.from({ length: MaxRosterMembers }, (_, index) =>
-      member('☃'.repeat(32).slice(0, 30) + (index % 9)),
+      member(`${'☃'.repeat(30)}${index % 9}`),
     )
     const whole = writeRoster(crypto, host, room, { term: 1, version: 1, members })
     const fragments = fragmentRoster({ term: 1, version: 1 }, whole)
