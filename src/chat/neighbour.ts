@@ -21,6 +21,8 @@ const AcknowledgeEntries = 8
 /** How often a replica says hello until it knows what the other has, and then how often it compares. */
 const HelloMs = 500
 const HeartbeatMs = 5000
+/** The same while something that was posted here is not known to be delivered. */
+const DeliveryMs = 1000
 /** Questions that waiting entries cause are this far apart at least. */
 const QuestionGapMs = 50
 /** An entry that is not acknowledged is sent again; this doubles up to the limit where nothing comes back. */
@@ -44,6 +46,8 @@ export interface NeighbourOptions {
   readonly tail: (() => ReadonlyMap<string, Base>) | undefined
   /** What to say of a stream's delivery, to this neighbour. */
   readonly deliveredOf: (stream: string) => number
+  /** Streams of which this neighbour is to say whether more was delivered. */
+  readonly undelivered: () => readonly string[]
   /** Sends a payload of at most 1000 bytes there. */
   readonly transmit: (payload: Uint8Array) => void
 }
@@ -141,6 +145,11 @@ export class Neighbour {
   noteNews(now: number, stream: string): void {
     this.#unsaid.add(stream)
     this.#sayAt(now + AcknowledgeMs)
+  }
+
+  /** Notes that something was posted here, whose delivery is awaited. */
+  notePosted(now: number): void {
+    this.#compareAt = Math.min(this.#compareAt, now + DeliveryMs)
   }
 
   /** Has the other asked whether there is more to come: entries here wait for their parents. */
@@ -266,10 +275,14 @@ export class Neighbour {
   }
 
   #compare(now: number): void {
-    const ask = !this.#isKnown || this.#options.log.isWaiting
-    this.#say({ ask, whole: false, lines: [] })
+    const { log, undelivered } = this.#options
+    const ask = !this.#isKnown || log.isWaiting
+    const lines = undelivered()
+      .slice(0, MaxLines)
+      .map((stream) => this.#lineOf(stream))
+    this.#say({ ask, whole: false, lines })
     this.#comparedAt = now
-    this.#compareAt = now + (ask ? HelloMs : HeartbeatMs)
+    this.#compareAt = now + (ask ? HelloMs : lines.length > 0 ? DeliveryMs : HeartbeatMs)
   }
 
   #sayAt(at: number): void {

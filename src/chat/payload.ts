@@ -33,7 +33,7 @@ export interface VectorLine {
   readonly have: number
   /** Bit k: it also has sequence have + 2 + k. */
   readonly beyond: number
-  /** The highest sequence that every member online has; said by the hub, to the author only; else 0. */
+  /** The highest sequence that every member online has, as the hub tells the author, and the author back; else 0. */
   readonly delivered: number
   /** What the sender cannot give any more, or does not give to this reader; undefined where it has all. */
   readonly floor: Base | undefined

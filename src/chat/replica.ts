@@ -97,7 +97,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   readonly #links = new Map<string, Link>()
   readonly #transmits: ChatTransmit[] = []
   readonly #events: ChatEvent[] = []
-  /** The highest sequence that every member online has, by stream; a guest knows its own streams' only. */
+  /** The highest sequence that every member online has, by stream; a guest knows it of its own only. */
   readonly #delivered = new Map<string, number>()
   #stream: OwnStream
   readonly #recentlyShown: { readonly at: number; readonly entry: Entry }[] = []
@@ -122,13 +122,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
 
   /** Messages of ours that not every member online is known to have. */
   get undelivered(): number {
-    let count = 0
-    for (const stream of this.#log.streams) {
-      if (authorOf(stream) !== this.#self) continue
-      const delivered = Math.max(this.#delivered.get(stream) ?? 0, this.#log.base(stream)?.sequence ?? 0)
-      count += Math.max(0, this.#log.have(stream) - delivered)
-    }
-    return count
+    return this.#undeliveredStreams().reduce((count, stream) => count + this.#undeliveredOf(stream), 0)
   }
 
   /**
@@ -163,6 +157,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
     this.#journal.flush()
     this.#log.add(entry)
     this.#added(now, entry, undefined)
+    for (const { sync } of this.#links.values()) sync.notePosted(now)
     return entry.id
   }
 
@@ -178,7 +173,11 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
       log: this.#log,
       emptyDigest: this.#emptyDigest,
       tail: hub ? () => this.#log.tail(historyLimit) : undefined,
-      deliveredOf: (stream) => (hub && authorOf(stream) === author ? (this.#delivered.get(stream) ?? 0) : 0),
+      deliveredOf: (stream) => {
+        // The hub says it to the author, and the author says back what it knows.
+        return authorOf(stream) === (hub ? author : this.#self) ? (this.#delivered.get(stream) ?? 0) : 0
+      },
+      undelivered: () => (hub ? [] : this.#undeliveredStreams()),
       transmit: (payload) => void this.#transmits.push({ neighbour: id, payload }),
     })
     this.#links.set(id, { author, sync, bucket: new TokenBucket(EntriesPerSecond, EntriesPerSecond) })
@@ -249,7 +248,11 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
         this.#rewriteNeeded = true
         this.#flushAt ??= now + FlushMs
       }
-      if (!this.#options.hub && authorOf(stream) === this.#self) this.#setDelivered(now, stream, delivered)
+      if (!this.#options.hub) {
+        if (authorOf(stream) === this.#self) this.#setDelivered(now, stream, delivered)
+      } else if (authorOf(stream) === link.author && delivered < (this.#delivered.get(stream) ?? 0)) {
+        link.sync.noteNews(now, stream)
+      }
     }
     link.sync.handleLines(now, payload)
     for (const { stream, have } of payload.lines) {
@@ -314,6 +317,18 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
     }
     this.#recentlyShown.push({ at: now, entry })
     return this.#shown !== undefined && compareEntries(entry, this.#shown) < 0
+  }
+
+  #undeliveredStreams(): readonly string[] {
+    return Array.from(this.#log.streams).filter(
+      (stream) => authorOf(stream) === this.#self && this.#undeliveredOf(stream) > 0,
+    )
+  }
+
+  /** What was trimmed counts no more. */
+  #undeliveredOf(stream: string): number {
+    const settled = Math.max(this.#delivered.get(stream) ?? 0, this.#log.base(stream)?.sequence ?? 0)
+    return Math.max(0, this.#log.have(stream) - settled)
   }
 
   /** The hub: whether more of a stream is now with every member online. */

@@ -15,6 +15,8 @@ export const ExitCode = {
 } as const
 
 const ByCode: ReadonlyMap<string, number> = new Map([
+  // A full disk, or a folder that is not ours to write.
+  ['store-failed', ExitCode.Usage],
   ['no-backend', ExitCode.NoBackend],
   ['room-not-found', ExitCode.RoomNotFound],
   ['no-path', ExitCode.NoPath],

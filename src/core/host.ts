@@ -38,6 +38,7 @@ const RecordsPerSecond = 500
 const OvertakeIntervalMs = 10_000
 
 const EpochName = 'epoch'
+const MaxCounter = 2 ** 32 - 1
 
 export interface HostOptions {
   readonly identity: Identity
@@ -82,6 +83,8 @@ interface Epoch {
 
 interface KnownJoin {
   readonly request: JoinRequest
+  /** SHA-256 of the record's bytes, hex. */
+  readonly record: string
   /** The backends by which it came: each gets the answer. */
   readonly adapters: Set<string>
   answer: Uint8Array | undefined
@@ -179,6 +182,18 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
     this.#answer(request, writeMessage(crypto, identity, message))
   }
 
+  /** Forgets a join that is not to be answered: should it come again, it is looked at again. */
+  dismiss({ join, hash }: JoinRequest): void {
+    const epoch = this.#epoch
+    const known = epoch?.joins.get(toHex(hash))
+    if (epoch === undefined || known === undefined || known.answer !== undefined) return
+    this.#openJoins -= 1
+    epoch.joins.delete(toHex(hash))
+    epoch.byRecord.delete(known.record)
+    epoch.nonces.delete(toHex(join.nonce))
+    epoch.wireguardKeys.delete(toHex(join.wireguard))
+  }
+
   handleTimeout(now: number): void {
     if (this.#refreshAt !== undefined && now >= this.#refreshAt) this.#publishBeacon(now)
   }
@@ -197,7 +212,7 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
 
   #beginEpoch(now: number, overtakes: number): void {
     const { crypto, random, store } = this.#options
-    const counter = 1 + Math.max(overtakes, readCounter(store))
+    const counter = Math.min(MaxCounter, 1 + Math.max(overtakes, readCounter(store)))
     store.write(EpochName, utf8(`${counter}\n`))
     if (this.#epoch !== undefined) this.#retractBeacon(this.#epoch.id)
     this.#openJoins = 0
@@ -284,6 +299,7 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
     this.#openJoins += 1
     const known: KnownJoin = {
       request: { join: message, hash, wireguard: epoch.wireguard },
+      record: recordHash,
       adapters: new Set([adapter]),
       answer: undefined,
     }
@@ -372,5 +388,5 @@ export function replyBox(crypto: Pick<Crypto, 'sha256'>, box: Uint8Array): Box {
 
 function readCounter(store: Store): number {
   const text = fromUtf8(store.read(EpochName) ?? new Uint8Array()) ?? ''
-  return /^\d{1,9}\n$/.test(text) ? Number.parseInt(text, 10) : 0
+  return /^\d{1,10}\n$/.test(text) ? Number.parseInt(text, 10) : 0
 }

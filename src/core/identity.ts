@@ -34,7 +34,7 @@ export function nameProblem(name: string): string | undefined {
   if (characters < 1 || characters > 32 || new TextEncoder().encode(name).length > NameBytesMax) {
     return 'a name has 1 to 32 characters'
   }
-  if (/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Co}\p{Cn}]/u.test(name)) return 'a name has no control characters'
+  if (/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Co}]/u.test(name)) return 'a name has no control characters'
   if (name.includes(':')) return 'a name has no colon'
   if (name.startsWith('*')) return 'a name does not begin with an asterisk'
   if (name.trim() !== name) return 'a name does not begin or end with a space'

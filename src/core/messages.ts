@@ -40,7 +40,7 @@ export interface Join {
   readonly wireguard: Uint8Array
   /** 16 bytes. */
   readonly nonce: Uint8Array
-  /** `<ufrag> <password>`, as RFC 8445 section 5.3 has them. */
+  /** `<ufrag> <password>` (RFC 8445 section 5.3), of 8 and 24 characters. */
   readonly ice: string
   /** `<kind> <ip:port>`, joined by `, `; at most 12, possibly none. */
   readonly candidates: string
@@ -176,7 +176,7 @@ const Nonce = binary(toHex, (text) => fromHex(text, 16))
 const Room = pattern(/^[0-9a-f]{6,128}$/)
 const Epoch = pattern(/^[0-9a-f]{16}$/)
 const Name: Form = { read: (text) => (nameProblem(text) === undefined ? text : undefined), write: String }
-const Ice = pattern(/^[A-Za-z0-9+/]{4,64} [A-Za-z0-9+/]{22,128}$/)
+const Ice = pattern(/^[A-Za-z0-9+/]{8} [A-Za-z0-9+/]{24}$/)
 const Address = pattern(/^(?:[0-9.]{7,15}:\d{1,5}|\[[0-9a-f:.]{2,45}\]:\d{1,5})?$/)
 const Candidate = '[a-z]{4,12} (?:[0-9.]{7,15}|\\[[0-9a-f:.]{2,45}\\]):\\d{1,5}'
 const Candidates = pattern(new RegExp(`^(?:${Candidate}(?:, ${Candidate}){0,${MaxCandidates - 1}})?$`))

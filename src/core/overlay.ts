@@ -4,7 +4,7 @@
  */
 import ipaddr from 'ipaddr.js'
 import { concatenate, fromBase64, fromUtf8, toBase64, utf8 } from './encoding.js'
-import { GonetError, UsageError } from './errors.js'
+import { UsageError } from './errors.js'
 import type { Crypto, Store } from './ports.js'
 import type { RoomId } from './room-id.js'
 
@@ -52,7 +52,7 @@ export function defaultSubnet(
     const subnet = { base: 10 * 2 ** 24 + ((first + step) % 256) * 2 ** 16, prefixLength: 16 }
     if (!taken.some((other) => overlaps(subnet, other))) return subnet
   }
-  throw new GonetError('subnet-exhausted', 'every network from 10.0.0.0/16 to 10.255.0.0/16 is in use here', {
+  throw new UsageError('subnet-exhausted', 'every network from 10.0.0.0/16 to 10.255.0.0/16 is in use here', {
     advice: 'Choose one with network.subnet in the configuration',
   })
 }
@@ -127,7 +127,7 @@ export class AddressPool {
     if (lease.committed) return
     lease.committed = true
     const committed = Array.from(this.#byKey.values()).filter((each) => each.committed)
-    const lines = committed.slice(-MaxRemembered).map((each) => `${each.key} ${this.#format(each.number)}\n`)
+    const lines = committed.slice(-MaxRemembered).map((each) => `${each.key} ${each.number}\n`)
     this.#store.write(StoreName, utf8(lines.join('')))
   }
 
@@ -156,10 +156,9 @@ export class AddressPool {
   #load(): void {
     const text = fromUtf8(this.#store.read(StoreName) ?? new Uint8Array()) ?? ''
     for (const line of text.split('\n')) {
-      const [key = '', address = ''] = line.split(' ')
-      const absolute = parseIpv4(address)
-      if (absolute === undefined || fromBase64(key, 32) === undefined || this.#byKey.has(key)) continue
-      const number = absolute - this.#subnet.base
+      const [key = '', digits = ''] = line.split(' ')
+      const number = /^\d{1,8}$/.test(digits) ? Number(digits) : 0
+      if (fromBase64(key, 32) === undefined || this.#byKey.has(key)) continue
       if (number < 2 || number > hostCount(this.#subnet.prefixLength) - 2 || this.#byNumber.has(number))
         continue
       this.#add({ key, number, usedAt: -Infinity, committed: true })

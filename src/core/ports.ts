@@ -51,6 +51,8 @@ export interface Crypto {
   signKeyPair(seed: Uint8Array): KeyPair
   /** Ed25519 detached signature, 64 bytes (RFC 8032). */
   sign(message: Uint8Array, secretKey: Uint8Array): Uint8Array
+  /** Signs as `sign` does, with the key made ready once: for those who sign often. */
+  signer(secretKey: Uint8Array): (message: Uint8Array) => Uint8Array
   /** False for anything that is not a valid signature, of any length. */
   verify(message: Uint8Array, signature: Uint8Array, publicKey: Uint8Array): boolean
   /** X25519 key pair from a 32-byte secret. */

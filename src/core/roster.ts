@@ -5,7 +5,7 @@
  */
 import { concatenate, fromUtf8, utf8 } from './encoding.js'
 import { DecodeError } from './errors.js'
-import { type Identity, nameProblem } from './identity.js'
+import { nameProblem } from './identity.js'
 import type { Crypto } from './ports.js'
 import type { RoomId } from './room-id.js'
 
@@ -43,11 +43,10 @@ export type RosterNumber = Pick<Roster, 'term' | 'version'>
  *     1 ‖ term (4) ‖ version (4) ‖ members (2) ‖ member… ‖ signature (64)
  *     member = key (32) ‖ IPv4 (4) ‖ flags (1, bit 0: online) ‖ name bytes (1) ‖ name
  *
- * Numbers are big-endian; the signature is over "gonet/1 roster\n", the room id, "\n" and all before it.
+ * Numbers are big-endian; the host's signature is over "gonet/1 roster\n", the room id, "\n" and all before it.
  */
 export function writeRoster(
-  crypto: Pick<Crypto, 'sign'>,
-  host: Identity,
+  sign: (bytes: Uint8Array) => Uint8Array,
   room: RoomId,
   roster: Roster,
 ): Uint8Array {
@@ -63,7 +62,7 @@ export function writeRoster(
     return concatenate(member.publicKey, address, Uint8Array.of(Number(member.online), name.length), name)
   })
   const body = concatenate(header, ...members)
-  return concatenate(body, crypto.sign(signedBytes(room, body), host.secretKey))
+  return concatenate(body, sign(signedBytes(room, body)))
 }
 
 /**

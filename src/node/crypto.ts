@@ -1,7 +1,7 @@
 /**
- * The core's Crypto port. Our own messages are signed and sealed by tweetnacl; verifying strangers'
- * signatures and agreeing on keys with them, which comes in numbers, is done by node:crypto: the same
- * results (RFC 8032, RFC 7748), up to a hundred times as fast.
+ * The core's Crypto port. Our own signalling messages are signed and sealed by tweetnacl; what comes in numbers
+ * is done by node:crypto: signing chat entries, verifying strangers' signatures and agreeing on keys with them.
+ * It has the same results (RFC 8032, RFC 7748), up to a hundred times as fast.
  */
 import {
   createHash,
@@ -11,6 +11,7 @@ import {
   diffieHellman,
   hkdfSync,
   type KeyObject,
+  sign,
   timingSafeEqual,
   verify,
 } from 'node:crypto'
@@ -19,6 +20,7 @@ import type { Crypto } from '../core/ports.js'
 
 const Ed25519PublicPrefix = Buffer.from('302a300506032b6570032100', 'hex')
 const X25519PublicPrefix = Buffer.from('302a300506032b656e032100', 'hex')
+const Ed25519SecretPrefix = Buffer.from('302e020100300506032b657004220420', 'hex')
 const X25519SecretPrefix = Buffer.from('302e020100300506032b656e04220420', 'hex')
 const HSalsa20Input = new Uint8Array(16)
 const HSalsa20Constant = new TextEncoder().encode('expand 32-byte k')
@@ -44,9 +46,14 @@ export const nodeCrypto: Crypto = {
     new Uint8Array(hkdfSync('sha256', keyMaterial, salt ?? new Uint8Array(32), info, length)),
   signKeyPair: (seed) => nacl.sign.keyPair.fromSeed(seed),
   sign: (message, secretKey) => nacl.sign.detached(message, secretKey),
+  signer: (secretKey) => {
+    // Ed25519 keys are seed ‖ public key in NaCl, and the seed alone elsewhere.
+    const key = privateKeyObject(Ed25519SecretPrefix, secretKey.subarray(0, 32))
+    return (message) => sign(null, message, key)
+  },
   verify: (message, signature, publicKey) => {
     if (signature.length !== 64 || publicKey.length !== 32) return false
-    return verify(null, message, publicKeyObject(Ed25519PublicPrefix, publicKey), signature)
+    return verify(null, message, verifyingKey(publicKey), signature)
   },
   boxKeyPair: (secretKey) => nacl.box.keyPair.fromSecretKey(secretKey),
   scalarMult,
@@ -63,13 +70,25 @@ export const nodeCrypto: Crypto = {
   equal: (a, b) => a.length === b.length && timingSafeEqual(a, b),
 }
 
+/** Keys made ready lately, the least recently used first: members write often, and importing costs as much again. */
+const verifyingKeys = new Map<string, KeyObject>()
+const MaxVerifyingKeys = 1024
+
+function verifyingKey(publicKey: Uint8Array): KeyObject {
+  const name = String.fromCharCode(...publicKey)
+  const key = verifyingKeys.get(name) ?? publicKeyObject(Ed25519PublicPrefix, publicKey)
+  verifyingKeys.delete(name)
+  verifyingKeys.set(name, key)
+  if (verifyingKeys.size > MaxVerifyingKeys) {
+    const [oldest] = verifyingKeys.keys()
+    if (oldest !== undefined) verifyingKeys.delete(oldest)
+  }
+  return key
+}
+
 function scalarMult(secretKey: Uint8Array, publicKey: Uint8Array): Uint8Array | undefined {
   if (secretKey.length !== 32 || publicKey.length !== 32) return undefined
-  const privateKey = createPrivateKey({
-    key: Buffer.concat([X25519SecretPrefix, secretKey]),
-    format: 'der',
-    type: 'pkcs8',
-  })
+  const privateKey = privateKeyObject(X25519SecretPrefix, secretKey)
   try {
     return diffieHellman({ privateKey, publicKey: publicKeyObject(X25519PublicPrefix, publicKey) })
   } catch {
@@ -85,6 +104,10 @@ function boxKey(publicKey: Uint8Array, secretKey: Uint8Array): Uint8Array | unde
   const key = new Uint8Array(32)
   hsalsa20(key, HSalsa20Input, shared, HSalsa20Constant)
   return key
+}
+
+function privateKeyObject(prefix: Buffer, secretKey: Uint8Array): KeyObject {
+  return createPrivateKey({ key: Buffer.concat([prefix, secretKey]), format: 'der', type: 'pkcs8' })
 }
 
 function publicKeyObject(prefix: Buffer, publicKey: Uint8Array): KeyObject {

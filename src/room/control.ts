@@ -4,7 +4,7 @@
  */
 import { concatenate } from '../core/encoding.js'
 import { DecodeError } from '../core/errors.js'
-import { MaxRosterBytes, type RosterNumber } from '../core/roster.js'
+import { isNewer, MaxRosterBytes, type RosterNumber } from '../core/roster.js'
 
 export const ControlPort = 4242
 
@@ -93,13 +93,15 @@ export function fragmentRoster(number: RosterNumber, roster: Uint8Array): readon
 
 /** Puts a roster together again; pieces of a newer one displace those of an older. */
 export class RosterAssembly {
-  #current: { readonly name: string; readonly pieces: Map<number, Uint8Array> } | undefined
+  #current: { readonly of: RosterFragment; readonly pieces: Map<number, Uint8Array> } | undefined
 
   /** @returns the whole roster's bytes once every piece has come */
   add(fragment: RosterFragment): Uint8Array | undefined {
     const { number, index, count } = fragment
-    const name = `${number.term}.${number.version}.${count}`
-    if (this.#current?.name !== name) this.#current = { name, pieces: new Map() }
+    const of = this.#current?.of
+    if (of !== undefined && isNewer(of.number, number)) return undefined
+    const isSame = of !== undefined && !isNewer(number, of.number) && of.count === count
+    if (this.#current === undefined || !isSame) this.#current = { of: fragment, pieces: new Map() }
     const { pieces } = this.#current
     pieces.set(index, fragment.bytes)
     if (pieces.size < count) return undefined

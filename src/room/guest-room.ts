@@ -4,23 +4,24 @@
  */
 import { ChatReplica } from '../chat/replica.js'
 import { Counters } from '../core/bounded.js'
-import { toBase64, toHex } from '../core/encoding.js'
-import { DecodeError, GonetError, RefusedError } from '../core/errors.js'
+import { toBase64 } from '../core/encoding.js'
+import { GonetError, RefusedError } from '../core/errors.js'
 import { Guest, type GuestEvent } from '../core/guest.js'
 import { formatKey } from '../core/identity.js'
 import { earliest, formatSocketAddress, type SocketAddress } from '../core/machine.js'
 import type { Beacon, Welcome } from '../core/messages.js'
 import { hostAddress, memberAddress6, parseSubnet, subnetContains } from '../core/overlay.js'
-import { isNewer, type Roster, type RosterMember, readRoster } from '../core/roster.js'
+import { isNewer, type RosterMember } from '../core/roster.js'
 import type { AdapterState, SignalRecord, Topic } from '../core/signalling-adapter.js'
 import type { IceCredentials } from '../transports/path/credentials.js'
 import type { Device } from '../transports/wireguard/device.js'
 import { roomEventOf } from './chat-events.js'
-import { type ControlMessage, RosterAssembly } from './control.js'
+import type { ControlMessage, RosterFragment } from './control.js'
 import { ControlChannel } from './control-channel.js'
 import type { RoomEvent } from './events.js'
 import type { Member } from './room.js'
 import { noBackend, type RoomMachine, type RoomMachineOptions, type RoomTransmit } from './room-machine.js'
+import { RosterReader } from './roster-reader.js'
 import { formatCredentials, readReachability, Underlay, type UnderlayEvent } from './underlay.js'
 
 /** How often a guest says that it lives, and asks for what it lacks. */
@@ -62,7 +63,7 @@ export class GuestRoom implements RoomMachine {
   readonly #chat: ChatReplica
   readonly #transmits: RoomTransmit[] = []
   readonly #events: RoomEvent[] = []
-  readonly #assembly = new RosterAssembly()
+  readonly #roster: RosterReader
   /** The newest beacon that no join has answered yet: the join waits for candidates. */
   #beacon: Beacon | undefined
   /** The latest beacon of all. */
@@ -73,7 +74,6 @@ export class GuestRoom implements RoomMachine {
   #attempts = 0
   #rejoinAt: number | undefined
   #rejoinAfterMs = RejoinMs
-  #roster: Roster | undefined
   #wasWelcomed = false
   #joined = false
   #hostOnline = false
@@ -89,11 +89,12 @@ export class GuestRoom implements RoomMachine {
     const { identity, room, name, crypto, random, wall, store, mtu, hostKey } = options
     this.#guest = new Guest({ identity, room, username: name, crypto, random, ...(hostKey && { hostKey }) })
     this.#underlay = new Underlay(options)
+    this.#roster = new RosterReader({ crypto, room, counters: this.#counters })
     const addresses = [memberAddress6(crypto, room, identity.publicKey)]
     this.#control = new ControlChannel({ underlay: this.#underlay, random, addresses, mtu })
     this.#chat = new ChatReplica({
       room,
-      author: { publicKey: identity.publicKey, sign: (bytes) => crypto.sign(bytes, identity.secretKey) },
+      author: { publicKey: identity.publicKey, sign: crypto.signer(identity.secretKey) },
       name,
       crypto,
       random,
@@ -120,7 +121,7 @@ export class GuestRoom implements RoomMachine {
 
   get members(): readonly Member[] {
     const { crypto, room } = this.#options
-    return (this.#roster?.members ?? []).map(({ publicKey, name, address, online }, index) => {
+    return this.#roster.members.map(({ publicKey, name, address, online }, index) => {
       const address6 = memberAddress6(crypto, room, publicKey)
       return { name, key: formatKey(publicKey), address, address6, online, host: index === 0 }
     })
@@ -247,11 +248,8 @@ export class GuestRoom implements RoomMachine {
   }
 
   #collectChat(): void {
-    const { crypto } = this.#options
-    const addressOf = (author: Uint8Array): string | undefined =>
-      this.#roster?.members.find((member) => crypto.equal(member.publicKey, author))?.address
     for (let event = this.#chat.pollEvent(); event !== undefined; event = this.#chat.pollEvent()) {
-      const told = roomEventOf(event, addressOf)
+      const told = roomEventOf(event, (author) => this.#roster.member(author)?.address)
       if (told !== undefined) this.#events.push(told)
     }
   }
@@ -277,8 +275,8 @@ export class GuestRoom implements RoomMachine {
         this.#welcomed(now, event.welcome, event.presharedKey)
         break
       case 'refused':
-        this.#events.push({ event: 'refused', code: event.code, message: event.text })
-        if (!this.#joined) this.#end(new RefusedError(event.code, `The host refused: ${event.text}`))
+        if (this.#joined) this.#events.push({ event: 'refused', code: event.code, message: event.text })
+        else this.#end(new RefusedError(event.code, `The host refused: ${event.text}`))
     }
   }
 
@@ -310,11 +308,11 @@ export class GuestRoom implements RoomMachine {
       this.#counters.count('welcome-unusable')
       return
     }
-    attempt.welcome = welcome
-    this.#wasWelcomed = true
     const local = { device: attempt.device, ice: attempt.ice, initiator: true }
     const peer = { wireguard: welcome.wireguard, presharedKey, ...remote }
-    this.#underlay.addPeer(now, attempt.id, local, peer, this.#hostAddresses(welcome))
+    if (!this.#underlay.addPeer(now, attempt.id, local, peer, this.#hostAddresses(welcome))) return
+    attempt.welcome = welcome
+    this.#wasWelcomed = true
   }
 
   #addressFits(welcome: Welcome): boolean {
@@ -386,14 +384,14 @@ export class GuestRoom implements RoomMachine {
     this.#rejoinAt ??= now
     if (!this.#hostOnline) return
     this.#hostOnline = false
-    const host = this.#roster?.members[0]
+    const host = this.#roster.members[0]
     if (host !== undefined) this.#announce(host, 'left')
   }
 
   #hostReturned(): void {
     if (this.#hostOnline) return
     this.#hostOnline = true
-    const host = this.#roster?.members[0]
+    const host = this.#roster.members[0]
     if (this.#joined && host !== undefined) this.#announce(host, 'joined')
   }
 
@@ -410,14 +408,12 @@ export class GuestRoom implements RoomMachine {
           this.#chat.handlePayload(now, toBase64(this.#current.beacon.publicKey), message.payload)
         }
         break
-      case 'roster': {
-        const bytes = this.#assembly.add(message)
-        if (bytes !== undefined) this.#takeRoster(now, bytes)
+      case 'roster':
+        this.#takeRoster(now, message)
         break
-      }
       case 'state':
         if (this.#joined) this.#hostReturned()
-        if (this.#roster === undefined || isNewer(message.number, this.#roster)) this.#sendState(now)
+        if (isNewer(message.number, this.#roster.number)) this.#sendState(now)
         break
       case 'leave':
         this.#sendToHost(now, { type: 'leave-ack' })
@@ -428,44 +424,30 @@ export class GuestRoom implements RoomMachine {
     }
   }
 
-  #takeRoster(now: number, bytes: Uint8Array): void {
-    const { crypto, room, identity } = this.#options
+  #takeRoster(now: number, fragment: RosterFragment): void {
+    const { crypto, identity, room } = this.#options
     const hostKey = this.#current?.beacon.publicKey
-    if (hostKey === undefined) return
-    let roster: Roster
-    try {
-      roster = readRoster(crypto, hostKey, room, bytes)
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error
-      this.#counters.count(error.code)
-      return
-    }
-    const before = this.#roster
-    if (before !== undefined && !isNewer(roster, before)) return
-    this.#roster = roster
+    const changed = hostKey && this.#roster.add(hostKey, fragment)
+    if (changed === undefined) return
     this.#stateAt = now + StateIntervalMs
     if (!this.#joined) {
       this.#joined = true
-      const host = roster.members[0]?.name ?? ''
-      this.#events.push({ event: 'joined', room, address: this.#current?.welcome?.peer ?? '', host })
       this.#hostOnline = true
+      const host = this.#roster.members[0]?.name ?? ''
+      this.#events.push({ event: 'joined', room, address: this.#current?.welcome?.peer ?? '', host })
     }
     this.#hostReturned()
-    const wasOnline = new Set(
-      before?.members.filter((member) => member.online).map(({ publicKey }) => toHex(publicKey)),
-    )
-    for (const member of roster.members.slice(1)) {
-      if (crypto.equal(member.publicKey, identity.publicKey)) continue
-      if (member.online !== wasOnline.has(toHex(member.publicKey))) {
-        this.#announce(member, member.online ? 'joined' : 'left')
-      }
+    for (const member of changed) {
+      // Whether the host is there shows by its tunnel.
+      const isNews = member !== this.#roster.members[0] && !crypto.equal(member.publicKey, identity.publicKey)
+      if (isNews) this.#announce(member, member.online ? 'joined' : 'left')
     }
   }
 
   #sendState(now: number): void {
-    const { term, version } = this.#roster ?? { term: 0, version: 0 }
+    const { term, version } = this.#roster.number
     this.#sendToHost(now, { type: 'state', number: { term, version } })
-    this.#stateAt = now + (this.#roster === undefined ? StateRepeatMs : StateIntervalMs)
+    this.#stateAt = now + (this.#roster.members.length === 0 ? StateRepeatMs : StateIntervalMs)
   }
 
   #sendToHost(now: number, message: ControlMessage): void {

@@ -10,15 +10,16 @@ import { Host, type JoinRequest } from '../core/host.js'
 import { formatKey } from '../core/identity.js'
 import { earliest, formatSocketAddress, type SocketAddress } from '../core/machine.js'
 import { AddressPool, formatSubnet, hostAddress, memberAddress6, type Subnet } from '../core/overlay.js'
-import { isNewer, MaxRosterMembers, type Roster, type RosterNumber, writeRoster } from '../core/roster.js'
+import { MaxRosterMembers, type RosterMember } from '../core/roster.js'
 import type { AdapterState, SignalRecord, Topic } from '../core/signalling-adapter.js'
 import type { Device } from '../transports/wireguard/device.js'
 import { roomEventOf } from './chat-events.js'
-import { type ControlMessage, fragmentRoster, type RosterFragment } from './control.js'
+import type { ControlMessage } from './control.js'
 import { ControlChannel } from './control-channel.js'
 import type { RoomEvent } from './events.js'
 import type { Member } from './room.js'
 import { noBackend, type RoomMachine, type RoomMachineOptions, type RoomTransmit } from './room-machine.js'
+import { RosterPublisher } from './roster-publisher.js'
 import {
   formatCredentials,
   parseCandidates,
@@ -31,10 +32,8 @@ import {
 const MemberSilenceMs = 20_000
 /** A welcomed guest whose tunnel does not come up in this time is forgotten: it can join again. */
 const TunnelSetupMs = 60_000
-/** Changes of the roster are gathered this long. */
-const RosterGatherMs = 250
-/** A member that asks for a roster gets it this often at most. */
-const RosterRepeatMs = 200
+/** Tunnels that are being set up. Where there are more, the oldest gives way: its guest joins again. */
+const MaxPendingTunnels = 512
 /** How long `leave` waits for the guests to acknowledge, and how often it tells them. */
 const LeaveMs = 1000
 const LeaveRepeatMs = 100
@@ -54,7 +53,6 @@ interface HostMember {
   /** The tunnel in use; undefined while the member is away. */
   tunnel: Tunnel | undefined
   heardAt: number
-  rosterSentAt: number
 }
 
 /** A guest's WireGuard peer: one a join, so that a rejoin stands beside the tunnel that it will replace. */
@@ -79,20 +77,18 @@ export class HostRoom implements RoomMachine {
   readonly #control: ControlChannel
   readonly #chat: ChatReplica
   readonly #pool: AddressPool
+  readonly #roster: RosterPublisher
   readonly #members = new Map<string, HostMember>()
   readonly #byAddress6 = new Map<string, HostMember>()
   readonly #tunnels = new Map<string, Tunnel>()
+  /** Joins that came before it was known where this machine can be reached. */
+  readonly #waiting: JoinRequest[] = []
   readonly #transmits: RoomTransmit[] = []
   readonly #events: RoomEvent[] = []
   readonly #address: string
   #device: Device | undefined
   /** Devices of earlier epochs, kept for as long as they have tunnels. */
   readonly #oldDevices = new Set<Device>()
-  #term = 0
-  #version = 0
-  #roster: readonly RosterFragment[] = []
-  #rosterChanged = false
-  #rosterAt = -Infinity
   #announced = false
   #giveUpAt: number | undefined
   #leaving: { readonly until: number; nextAt: number; readonly waiting: Set<string> } | undefined
@@ -107,9 +103,16 @@ export class HostRoom implements RoomMachine {
     const addresses = [this.#address, memberAddress6(crypto, room, identity.publicKey)]
     this.#control = new ControlChannel({ underlay: this.#underlay, random, addresses, mtu })
     this.#pool = new AddressPool(subnet, store)
+    const sign = crypto.signer(identity.secretKey)
+    this.#roster = new RosterPublisher({
+      sign,
+      room,
+      members: () => this.#rosterMembers(),
+      send: (at, key, fragment) => this.#sendTo(at, key, fragment),
+    })
     this.#chat = new ChatReplica({
       room,
-      author: { publicKey: identity.publicKey, sign: (bytes) => crypto.sign(bytes, identity.secretKey) },
+      author: { publicKey: identity.publicKey, sign },
       name,
       crypto,
       random,
@@ -155,7 +158,6 @@ export class HostRoom implements RoomMachine {
     this.#underlay.start(now)
     this.#host.start(now)
     this.#collect(now)
-    this.#publishRoster(now)
   }
 
   handleRecord(now: number, adapter: string, record: SignalRecord): void {
@@ -214,7 +216,7 @@ export class HostRoom implements RoomMachine {
     for (const member of this.#online()) {
       if (now >= member.heardAt + MemberSilenceMs) this.#memberLeft(now, member)
     }
-    if (this.#rosterChanged && now >= this.#rosterAt + RosterGatherMs) this.#publishRoster(now)
+    this.#roster.handleTimeout(now)
     this.#continueLeaving(now)
     this.#collect(now)
   }
@@ -237,7 +239,8 @@ export class HostRoom implements RoomMachine {
       this.#chat.pollTimeout(),
       ...Array.from(this.#tunnels.values(), (tunnel) => tunnel.expiresAt),
       ...this.#online().map((member) => member.heardAt + MemberSilenceMs),
-      this.#rosterChanged ? this.#rosterAt + RosterGatherMs : undefined,
+      this.#roster.pollTimeout(),
+      this.#waiting.length > 0 ? this.#underlay.gatheringEndsAt : undefined,
       this.#leaving && Math.min(this.#leaving.nextAt, this.#leaving.until),
     )
   }
@@ -261,7 +264,7 @@ export class HostRoom implements RoomMachine {
       for (let event = this.#host.pollEvent(); event !== undefined; event = this.#host.pollEvent()) {
         moved = true
         if (event.type === 'epoch') this.#beginEpoch(now, event.epoch, event.wireguard)
-        else if (event.type === 'join') this.#welcome(now, event.request)
+        else if (event.type === 'join') this.#waiting.push(event.request)
         else this.#update(now, event.join, event.candidates)
       }
       for (let event = this.#underlay.pollEvent(); event !== undefined; event = this.#underlay.pollEvent()) {
@@ -270,13 +273,19 @@ export class HostRoom implements RoomMachine {
       }
       for (let sent = this.#chat.pollTransmit(); sent !== undefined; sent = this.#chat.pollTransmit()) {
         moved = true
-        const member = this.#members.get(sent.neighbour)
-        if (member !== undefined)
-          this.#control.send(now, member.address6, { type: 'chat', payload: sent.payload })
+        this.#sendTo(now, sent.neighbour, { type: 'chat', payload: sent.payload })
       }
+      moved = this.#answerJoins(now) || moved
     }
     this.#collectChat()
     this.#drain()
+  }
+
+  /** Answers joins, once it is known where this machine can be reached. */
+  #answerJoins(now: number): boolean {
+    if (this.#waiting.length === 0 || !this.#underlay.gathered(now)) return false
+    for (const request of this.#waiting.splice(0)) this.#welcome(now, request)
+    return true
   }
 
   #drain(): void {
@@ -295,25 +304,27 @@ export class HostRoom implements RoomMachine {
     }
   }
 
-  #beginEpoch(_now: number, epoch: string, wireguard: Parameters<Underlay['addDevice']>[0]): void {
+  #beginEpoch(now: number, epoch: string, wireguard: Parameters<Underlay['addDevice']>[0]): void {
     if (this.#device !== undefined) this.#oldDevices.add(this.#device)
     this.#device = this.#underlay.addDevice(wireguard)
-    if (this.#term === 0) this.#term = Number.parseInt(epoch.slice(0, 8), 16)
+    if (this.#roster.number.term === 0) this.#roster.start(now, Number.parseInt(epoch.slice(0, 8), 16))
   }
 
   #welcome(now: number, request: JoinRequest): void {
-    const { crypto, room, subnet } = this.#options
+    const { crypto, subnet } = this.#options
     const { join } = request
     const remote = readReachability(join.ice, join.candidates)
     const device = this.#device
     if (remote === undefined || device === undefined || crypto.equal(join.publicKey, join.host)) {
       this.#counters.count('join-unusable')
+      this.#host.dismiss(request)
       return
     }
     const key = toBase64(join.publicKey)
     const isFull = !this.#members.has(key) && this.#members.size >= MaxRosterMembers - 1
-    const isOnline = (other: string): boolean => this.#members.get(other)?.tunnel !== undefined
-    const address = isFull ? undefined : this.#pool.allocate(now, join.publicKey, isOnline)
+    const address = isFull
+      ? undefined
+      : this.#pool.allocate(now, join.publicKey, (other) => this.#isOnline(other))
     if (address === undefined) {
       this.#host.refuse(request, 'room-full', 'The room has no address left to give')
       return
@@ -329,12 +340,19 @@ export class HostRoom implements RoomMachine {
     if (presharedKey === undefined) return
     const id = toHex(request.hash)
     const { publicKey, username: name } = join
+    // While an older tunnel of this member carries its addresses, the new one gets them only once it is up.
+    const addresses = this.#isOnline(key) ? [] : [address, this.#address6(publicKey)]
+    this.#limitPendingTunnels(now)
+    const peer = { wireguard: join.wireguard, presharedKey, ...remote }
+    if (!this.#underlay.addPeer(now, id, { device, ice, initiator: false }, peer, addresses)) return
     const expiresAt = now + TunnelSetupMs
     this.#tunnels.set(id, { id, publicKey, name, address, device, expiresAt, path: '' })
-    // While an older tunnel of this member carries its addresses, the new one gets them only once it is up.
-    const addresses = isOnline(key) ? [] : [address, memberAddress6(crypto, room, publicKey)]
-    const peer = { wireguard: join.wireguard, presharedKey, ...remote }
-    this.#underlay.addPeer(now, id, { device, ice, initiator: false }, peer, addresses)
+  }
+
+  #limitPendingTunnels(now: number): void {
+    const pending = Array.from(this.#tunnels.values()).filter(({ expiresAt }) => expiresAt !== undefined)
+    const [oldest] = pending
+    if (oldest !== undefined && pending.length >= MaxPendingTunnels) this.#removeTunnel(now, oldest)
   }
 
   #update(now: number, join: string, text: string): void {
@@ -374,13 +392,12 @@ export class HostRoom implements RoomMachine {
   #tunnelUp(now: number, tunnel: Tunnel): void {
     if (tunnel.expiresAt === undefined) return
     tunnel.expiresAt = undefined
-    const { crypto, room } = this.#options
     const key = toBase64(tunnel.publicKey)
-    const address6 = memberAddress6(crypto, room, tunnel.publicKey)
+    const address6 = this.#address6(tunnel.publicKey)
     let member = this.#members.get(key)
     if (member === undefined) {
       const { publicKey, name, address } = tunnel
-      member = { key, publicKey, name, address, address6, tunnel, heardAt: now, rosterSentAt: -Infinity }
+      member = { key, publicKey, name, address, address6, tunnel, heardAt: now }
       this.#members.set(key, member)
       this.#byAddress6.set(address6, member)
     }
@@ -392,14 +409,13 @@ export class HostRoom implements RoomMachine {
       name: tunnel.name,
       address: tunnel.address,
       heardAt: now,
-      rosterSentAt: -Infinity,
     })
     this.#underlay.assignAddresses(tunnel.id, [tunnel.address, address6])
     this.#pool.commit(now, tunnel.publicKey)
     // A rejoined member may have lost what it had: it is a new neighbour.
     this.#chat.removeNeighbour(now, key)
     this.#chat.addNeighbour(now, key, tunnel.publicKey)
-    this.#changeRoster(now)
+    this.#roster.change(now)
     if (!wasOnline) {
       const { name, address } = tunnel
       this.#events.push({ event: 'member', state: 'joined', name, address, key })
@@ -419,7 +435,7 @@ export class HostRoom implements RoomMachine {
     this.#chat.removeNeighbour(now, key)
     this.#removeTunnel(now, tunnel)
     this.#leaving?.waiting.delete(key)
-    this.#changeRoster(now)
+    this.#roster.change(now)
     this.#events.push({ event: 'member', state: 'left', name, address, key })
   }
 
@@ -438,14 +454,16 @@ export class HostRoom implements RoomMachine {
     member.heardAt = now
     switch (message.type) {
       case 'chat':
+        this.#roster.introduce(now, member.key)
         this.#chat.handlePayload(now, member.key, message.payload)
         break
       case 'state':
-        if (isNewer(this.#number, message.number)) this.#sendRoster(now, member)
-        else this.#control.send(now, member.address6, { type: 'state', number: this.#number })
+        if (!this.#roster.answer(now, member.key, message.number)) {
+          this.#sendTo(now, member.key, { type: 'state', number: this.#roster.number })
+        }
         break
       case 'leave':
-        this.#control.send(now, member.address6, { type: 'leave-ack' })
+        this.#sendTo(now, member.key, { type: 'leave-ack' })
         // Out before the tunnel goes: the acknowledgement has been sealed already.
         this.#memberLeft(now, member)
         break
@@ -458,38 +476,19 @@ export class HostRoom implements RoomMachine {
     }
   }
 
-  get #number(): RosterNumber {
-    return { term: this.#term, version: this.#version }
-  }
-
-  /** The first change goes out at once, those that follow are gathered. */
-  #changeRoster(now: number): void {
-    this.#rosterChanged = true
-    if (now >= this.#rosterAt + RosterGatherMs) this.#publishRoster(now)
-  }
-
-  #publishRoster(now: number): void {
-    const { crypto, identity, name, room } = this.#options
-    this.#rosterChanged = false
-    this.#rosterAt = now
-    this.#version += 1
+  #rosterMembers(): readonly RosterMember[] {
+    const { identity, name } = this.#options
     const host = { publicKey: identity.publicKey, name, address: this.#address, online: true }
     const guests = Array.from(this.#members.values(), (member) => {
       const { publicKey, name: guest, address, tunnel } = member
       return { publicKey, name: guest, address, online: tunnel !== undefined }
     })
-    const roster: Roster = { ...this.#number, members: [host, ...guests] }
-    this.#roster = fragmentRoster(this.#number, writeRoster(crypto, identity, room, roster))
-    for (const member of this.#online()) {
-      member.rosterSentAt = -Infinity
-      this.#sendRoster(now, member)
-    }
+    return [host, ...guests]
   }
 
-  #sendRoster(now: number, member: HostMember): void {
-    if (now < member.rosterSentAt + RosterRepeatMs) return
-    member.rosterSentAt = now
-    for (const fragment of this.#roster) this.#control.send(now, member.address6, fragment)
+  #sendTo(now: number, key: string, message: ControlMessage): void {
+    const member = this.#members.get(key)
+    if (member !== undefined) this.#control.send(now, member.address6, message)
   }
 
   #continueLeaving(now: number): void {
@@ -499,10 +498,7 @@ export class HostRoom implements RoomMachine {
       this.#end()
     } else if (now >= leaving.nextAt) {
       leaving.nextAt = now + LeaveRepeatMs
-      for (const key of leaving.waiting) {
-        const member = this.#members.get(key)
-        if (member !== undefined) this.#control.send(now, member.address6, { type: 'leave' })
-      }
+      for (const key of leaving.waiting) this.#sendTo(now, key, { type: 'leave' })
     }
   }
 
@@ -513,6 +509,14 @@ export class HostRoom implements RoomMachine {
     this.#drain()
     this.#ended = failure === undefined ? {} : { failure }
     if (failure === undefined) this.#events.push({ event: 'left' })
+  }
+
+  #address6(publicKey: Uint8Array): string {
+    return memberAddress6(this.#options.crypto, this.#options.room, publicKey)
+  }
+
+  #isOnline(key: string): boolean {
+    return this.#members.get(key)?.tunnel !== undefined
   }
 
   #online(): readonly HostMember[] {

@@ -4,6 +4,7 @@
  * where a peer's datagrams go.
  */
 import { Counters } from '../core/bounded.js'
+import { GonetError } from '../core/errors.js'
 import {
   type Datagram,
   earliest,
@@ -28,6 +29,8 @@ import { Device } from '../transports/wireguard/device.js'
 
 /** How long gathering candidates may delay a join. */
 const GatheringMs = 500
+/** Tunnels, those of joins that are not up yet included. */
+const MaxPeers = 4096
 
 export interface UnderlayOptions {
   readonly crypto: Crypto
@@ -86,7 +89,7 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
   constructor(options: UnderlayOptions) {
     this.#options = options
     const { crypto, random, loopback } = options
-    this.#paths = new Paths({ crypto, random, loopback })
+    this.#paths = new Paths({ crypto, random, loopback, maxPeers: MaxPeers })
   }
 
   /** Begins to gather candidates. */
@@ -151,6 +154,8 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
   /**
    * Looks for a path to a peer and prepares its tunnel.
    * @param addresses its overlay addresses, which lead to it and which it may send from; may be empty
+   * @returns false where it cannot be a peer: its key is of small order or a peer's already, or there are too
+   *   many; then nothing has changed
    */
   addPeer(
     now: number,
@@ -158,16 +163,21 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
     local: { readonly device: Device; readonly ice: IceCredentials; readonly initiator: boolean },
     remote: RemotePeer,
     addresses: readonly string[],
-  ): void {
-    local.device.addPeer(now, {
-      id,
-      publicKey: remote.wireguard,
-      presharedKey: remote.presharedKey,
-      allowedAddresses: addresses.map(rangeOf),
-    })
-    this.#peers.set(id, { device: local.device, initiator: local.initiator, initiated: false })
-    this.#paths.add(now, id, { local: local.ice, remote: remote.ice, remoteCandidates: remote.candidates })
+  ): boolean {
+    const { device, ice, initiator } = local
+    const { wireguard: publicKey, presharedKey } = remote
+    try {
+      device.addPeer(now, { id, publicKey, presharedKey, allowedAddresses: addresses.map(rangeOf) })
+      this.#paths.add(now, id, { local: ice, remote: remote.ice, remoteCandidates: remote.candidates })
+    } catch (error) {
+      if (!(error instanceof GonetError)) throw error
+      device.removePeer(now, id)
+      this.counters.count(error.code)
+      return false
+    }
+    this.#peers.set(id, { device, initiator, initiated: false })
     this.#collect(now)
+    return true
   }
 
   /** Lets overlay addresses lead to a peer, and to no other. */
@@ -198,6 +208,18 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
       }
     }
     this.counters.count('packet-no-route')
+  }
+
+  /** What was dropped, by part and reason. */
+  dropped(): readonly (readonly [reason: string, count: number])[] {
+    const ofPart = (part: string, counters: object): [string, number][] =>
+      Object.entries(counters).map(([reason, count]) => [`${part} ${reason}`, Number(count)])
+    return [
+      ...this.counters.entries(),
+      ...ofPart('path', this.#paths.counters),
+      ...this.#stun.flatMap((client) => ofPart('stun', client.counters)),
+      ...Array.from(this.#devices).flatMap((device) => ofPart('wireguard', device.counters)),
+    ]
   }
 
   handleDatagram(now: number, source: SocketAddress, bytes: Uint8Array): void {
@@ -247,14 +269,16 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
   #candidates(): readonly Candidate[] {
     const { localAddresses } = this.#options
     const known = new Set(localAddresses.map(formatSocketAddress))
-    const candidates: Candidate[] = []
+    const reflexive: Candidate[] = []
     for (const address of this.#reflexive.values()) {
       if (address === undefined) continue
-      if (!known.has(formatSocketAddress(address))) candidates.push({ kind: 'srflx', address })
+      if (!known.has(formatSocketAddress(address))) reflexive.push({ kind: 'srflx', address })
       known.add(formatSocketAddress(address))
     }
     const hosts = localAddresses.map((address): Candidate => ({ kind: 'host', address }))
-    return hosts.slice(0, MaxCandidates - candidates.length).concat(candidates)
+    // Without any of one kind, some network would be out of reach.
+    const some = reflexive.slice(0, MaxCandidates / 2)
+    return hosts.slice(0, MaxCandidates - some.length).concat(some)
   }
 
   /** Moves what the machines inside have to say to where it belongs; until all are silent. */

@@ -24,6 +24,13 @@ describe('nodeCrypto', () => {
     expect(nodeCrypto.verify(hex('af82'), signature, new Uint8Array(32))).toBe(false)
   })
 
+  it('signs the same for those who sign often', () => {
+    const identity = identityFromSeed(nodeCrypto, random.bytes(32))
+    const message = random.bytes(100)
+    const signature = nodeCrypto.signer(identity.secretKey)(message)
+    expect(toHex(signature)).toBe(toHex(nodeCrypto.sign(message, identity.secretKey)))
+  })
+
   it('agrees on the key of RFC 7748 section 6.1', () => {
     const secret = hex('5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb')
     const theirs = hex('8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a')

@@ -23,7 +23,7 @@ const member = (name: string, online = true): Roster['members'][number] => ({
 const roster: Roster = { term: 3, version: 7, members: [member('alice'), member('Zoë ☃', false)] }
 
 describe('a roster', () => {
-  const bytes = writeRoster(crypto, host, room, roster)
+  const bytes = writeRoster(crypto.signer(host.secretKey), room, roster)
 
   it('comes back as it was written', () => {
     expect(readRoster(crypto, host.publicKey, room, bytes)).toEqual(roster)
@@ -42,7 +42,10 @@ describe('a roster', () => {
   })
 
   it('is refused with a bad name, or bytes too many, though the host signed it', () => {
-    const bad = writeRoster(crypto, host, room, { ...roster, members: [member('a\u001b[2J')] })
+    const bad = writeRoster(crypto.signer(host.secretKey), room, {
+      ...roster,
+      members: [member('a\u001b[2J')],
+    })
     expect(() => readRoster(crypto, host.publicKey, room, bad)).toThrow(/member/)
   })
 
@@ -56,7 +59,7 @@ describe('a roster', () => {
     const members = Array.from({ length: MaxRosterMembers }, (_, index) =>
       member(`${'☃'.repeat(30)}${index % 9}`),
     )
-    const whole = writeRoster(crypto, host, room, { term: 1, version: 1, members })
+    const whole = writeRoster(crypto.signer(host.secretKey), room, { term: 1, version: 1, members })
     const fragments = fragmentRoster({ term: 1, version: 1 }, whole)
     const datagrams = fragments.map(writeControl)
     expect(Math.max(...datagrams.map((datagram) => datagram.length))).toBeLessThanOrEqual(1232)

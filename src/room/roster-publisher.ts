@@ -1,0 +1,89 @@
+/** The host's side of the roster: numbered, signed, its changes gathered, sent in pieces (docs/protocol.md). */
+import { toBase64 } from '../core/encoding.js'
+import type { RoomId } from '../core/room-id.js'
+import { isNewer, type RosterMember, type RosterNumber, writeRoster } from '../core/roster.js'
+import { fragmentRoster, type RosterFragment } from './control.js'
+
+/** Changes that follow one another are gathered this long. */
+const GatherMs = 250
+/** A member that asks for a roster gets it this often at most. */
+const RepeatMs = 200
+
+export interface RosterPublisherOptions {
+  /** Makes an Ed25519 signature with the host's secret key. */
+  readonly sign: (bytes: Uint8Array) => Uint8Array
+  readonly room: RoomId
+  /** Everybody, the host first. */
+  readonly members: () => readonly RosterMember[]
+  /** Sends a piece to a member, named by its public key in base64. */
+  readonly send: (now: number, member: string, fragment: RosterFragment) => void
+}
+
+export class RosterPublisher {
+  readonly #options: RosterPublisherOptions
+  #term = 0
+  #version = 0
+  #fragments: readonly RosterFragment[] = []
+  #published: ReadonlySet<string> = new Set()
+  #hasChanged = false
+  #publishedAt = -Infinity
+  readonly #sentAt = new Map<string, number>()
+
+  constructor(options: RosterPublisherOptions) {
+    this.#options = options
+  }
+
+  get number(): RosterNumber {
+    return { term: this.#term, version: this.#version }
+  }
+
+  /** @param term the counter of the host's first epoch: a restarted host's rosters are newer than its earlier */
+  start(now: number, term: number): void {
+    this.#term = term
+    this.#publish(now)
+  }
+
+  /** Notes that the members have changed. The first change goes out at once, those that follow are gathered. */
+  change(now: number): void {
+    this.#hasChanged = true
+    if (now >= this.#publishedAt + GatherMs) this.#publish(now)
+  }
+
+  /** Has a member on the roster that the others have, before they hear of it in another way. */
+  introduce(now: number, member: string): void {
+    if (this.#hasChanged && !this.#published.has(member)) this.#publish(now)
+  }
+
+  /** Answers a member that says which roster it has. @returns whether it lacks the newest */
+  answer(now: number, member: string, has: RosterNumber): boolean {
+    if (!isNewer(this.number, has)) return false
+    if (now >= (this.#sentAt.get(member) ?? -Infinity) + RepeatMs) this.#send(now, member)
+    return true
+  }
+
+  handleTimeout(now: number): void {
+    if (this.#hasChanged && now >= this.#publishedAt + GatherMs) this.#publish(now)
+  }
+
+  pollTimeout(): number | undefined {
+    return this.#hasChanged ? this.#publishedAt + GatherMs : undefined
+  }
+
+  #publish(now: number): void {
+    const { sign, room } = this.#options
+    this.#hasChanged = false
+    this.#publishedAt = now
+    this.#version += 1
+    const members = this.#options.members()
+    this.#published = new Set(members.map(({ publicKey }) => toBase64(publicKey)))
+    const roster = writeRoster(sign, room, { ...this.number, members })
+    this.#fragments = fragmentRoster(this.number, roster)
+    this.#sentAt.clear()
+    for (const { publicKey, online } of members.slice(1)) if (online) this.#send(now, toBase64(publicKey))
+  }
+
+  #send(now: number, member: string): void {
+    this.#sentAt.set(member, now)
+    for (const fragment of this.#fragments) this.#options.send(now, member, fragment)
+  }
+}

@@ -1,0 +1,67 @@
+/** A guest's side of the roster: pieces put together, the host's signature verified, what has changed. */
+import type { Counters } from '../core/bounded.js'
+import { toBase64 } from '../core/encoding.js'
+import { DecodeError } from '../core/errors.js'
+import type { Crypto } from '../core/ports.js'
+import type { RoomId } from '../core/room-id.js'
+import { isNewer, type Roster, type RosterMember, type RosterNumber, readRoster } from '../core/roster.js'
+import { RosterAssembly, type RosterFragment } from './control.js'
+
+export interface RosterReaderOptions {
+  readonly crypto: Pick<Crypto, 'verify'>
+  readonly room: RoomId
+  readonly counters: Counters
+}
+
+export class RosterReader {
+  readonly #options: RosterReaderOptions
+  readonly #assembly = new RosterAssembly()
+  #roster: Roster | undefined
+  #byKey: ReadonlyMap<string, RosterMember> = new Map()
+
+  constructor(options: RosterReaderOptions) {
+    this.#options = options
+  }
+
+  /** Everybody, the host first; empty before there is a roster. */
+  get members(): readonly RosterMember[] {
+    return this.#roster?.members ?? []
+  }
+
+  /** The newest roster that is here; 0 and 0 where there is none yet. */
+  get number(): RosterNumber {
+    return this.#roster ?? { term: 0, version: 0 }
+  }
+
+  member(publicKey: Uint8Array): RosterMember | undefined {
+    return this.#byKey.get(toBase64(publicKey))
+  }
+
+  /**
+   * Takes a piece of a roster.
+   * @returns the members whose coming or going a newer roster brought; undefined where there is none yet
+   */
+  add(hostKey: Uint8Array, fragment: RosterFragment): readonly RosterMember[] | undefined {
+    const bytes = this.#assembly.add(fragment)
+    const roster = bytes && this.#read(hostKey, bytes)
+    if (roster === undefined || (this.#roster !== undefined && !isNewer(roster, this.#roster)))
+      return undefined
+    const before = this.#byKey
+    this.#roster = roster
+    this.#byKey = new Map(roster.members.map((member) => [toBase64(member.publicKey), member]))
+    return roster.members.filter(({ publicKey, online }) => {
+      return online !== (before.get(toBase64(publicKey))?.online ?? false)
+    })
+  }
+
+  #read(hostKey: Uint8Array, bytes: Uint8Array): Roster | undefined {
+    const { crypto, room, counters } = this.#options
+    try {
+      return readRoster(crypto, hostKey, room, bytes)
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error
+      counters.count(error.code)
+      return undefined
+    }
+  }
+}
