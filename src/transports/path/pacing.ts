@@ -14,6 +14,8 @@ export interface Rate {
 export const TotalRate: Rate = { perSecond: 500, burst: 50 }
 /** For one peer: two rounds over all its candidates at once, and RFC 8445's Ta of 50 ms in the long run. */
 export const PeerRate: Rate = { perSecond: 20, burst: 24 }
+/** For one peer, of those to where only its checks have come from: they may be replayed from anywhere. */
+export const UnprovenSourceRate: Rate = { perSecond: 5, burst: 8 }
 /** To an ip:port that has never answered, whoever named it. */
 export const SilentTargetRate: Rate = { perSecond: 2, burst: 3 }
 /** To an ip:port that has answered a check. */

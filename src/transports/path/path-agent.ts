@@ -14,7 +14,7 @@ import { formatSocketAddress, type SocketAddress } from '../../core/machine.js'
 import type { Random } from '../../core/ports.js'
 import type { Candidate } from './candidate.js'
 import type { CheckCredentials } from './checks.js'
-import { PeerRate, TokenBucket } from './pacing.js'
+import { PeerRate, TokenBucket, UnprovenSourceRate } from './pacing.js'
 import { type CheckUrgency, RemoteCandidate } from './remote-candidate.js'
 import * as timing from './timing.js'
 
@@ -52,11 +52,11 @@ export interface PathAgentOptions {
 export class PathAgent {
   readonly peer: string
   readonly credentials: CheckCredentials
-  /** How fast checks for this peer may go out. */
-  readonly pacing: TokenBucket = new TokenBucket(PeerRate)
   /** When `handleTimeout` wants to be called, ms; it may be too early, never too late. */
   wakeAt: number | undefined
   readonly #options: PathAgentOptions
+  readonly #pacing = new TokenBucket(PeerRate)
+  readonly #unprovenPacing = new TokenBucket(UnprovenSourceRate)
   readonly #candidates = new Map<string, RemoteCandidate>()
   #selected: RemoteCandidate | undefined
   /** Whether the selected path has let us down, so that any other one is better. */
@@ -80,6 +80,12 @@ export class PathAgent {
   route(replyTo: SocketAddress | undefined): SocketAddress | undefined {
     if (this.#selected !== undefined) return this.#selected.address
     return replyTo && this.#find(replyTo)?.asked === true ? replyTo : undefined
+  }
+
+  /** The buckets of this peer that a check takes a token from. */
+  bucketsOf(candidate: RemoteCandidate): readonly TokenBucket[] {
+    const unproven = candidate.kind === 'prflx' && candidate.answers === 0 && candidate !== this.#lastSource
+    return unproven ? [this.#pacing, this.#unprovenPacing] : [this.#pacing]
   }
 
   /** Whether the peer is on its selected path there, or was heard through the tunnel from there last. */
@@ -106,7 +112,7 @@ export class PathAgent {
     if (candidate === undefined) return
     candidate.heardAt = now
     candidate.asked = true
-    const proven = candidate.answers > 0 && candidate.unanswered === 0
+    const proven = candidate.answers > 0 && !candidate.hasMissed(now)
     if (!proven || (this.#distrusted && candidate !== this.#selected)) this.#check(candidate, 'triggered')
   }
 
@@ -159,7 +165,7 @@ export class PathAgent {
     if (candidate.unanswered === 0) candidate.unansweredSince = now
     candidate.unanswered += 1
     if (candidate === this.#selected && !this.#lost) {
-      this.#schedule(now, candidate, Math.max(timing.MissMs, 2 * candidate.rttMs))
+      this.#schedule(now, candidate, candidate.missMs)
     } else if (candidate.exhausted && this.#isContent()) {
       candidate.checkAt = undefined
     } else {

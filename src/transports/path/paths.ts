@@ -222,7 +222,6 @@ export class Paths implements Machine<PathEvent, Datagram> {
         this.#counters.refusedCheck += 1
       } else if (!candidate.removed) {
         this.#targets.answered(source)
-        this.#answers.answered(source)
         agent.handleResponse(now, candidate, now - sentAt)
         this.#settle(now, agent)
       }
@@ -266,7 +265,7 @@ export class Paths implements Machine<PathEvent, Datagram> {
       // Leaves the queue by this (CheckQueue.peek).
       const urgency = candidate.queued
       candidate.queued = undefined
-      const buckets = [agent.pacing, ...this.#targets.bucketsOf(candidate.address)]
+      const buckets = [...agent.bucketsOf(candidate), ...this.#targets.bucketsOf(candidate.address)]
       const waitMs = Math.max(...buckets.map((bucket) => bucket.waitMs(now)))
       if (waitMs > 0) {
         agent.postpone(now, candidate, waitMs, urgency)

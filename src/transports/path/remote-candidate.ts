@@ -1,7 +1,7 @@
 import { formatSocketAddress, type SocketAddress } from '../../core/machine.js'
 import type { Random } from '../../core/ports.js'
 import { type Candidate, type CandidateKind, candidateClass } from './candidate.js'
-import { RoundGapsMs, RttFactor, RttGainMs, SlowestRoundMs } from './timing.js'
+import { MissMs, RoundGapsMs, RttFactor, RttGainMs, SlowestRoundMs } from './timing.js'
 
 /** Which checks go first when not all can: what the peer waits for, what carries traffic, the rest. */
 export type CheckUrgency = 'triggered' | 'heartbeat' | 'ordinary'
@@ -65,6 +65,16 @@ export class RemoteCandidate {
     if (this.queued === undefined) this.checkAt = now
   }
 
+  /** How long an answer may take before it counts as missed. */
+  get missMs(): number {
+    return Math.max(MissMs, 2 * this.rttMs)
+  }
+
+  /** Whether an answer is missed, rather than only waited for. */
+  hasMissed(now: number): boolean {
+    return this.unanswered > 1 || (this.unanswered === 1 && now - (this.lastCheckAt ?? now) >= this.missMs)
+  }
+
   /** Whether all its rounds went unanswered, so that only slow ones are left. */
   get exhausted(): boolean {
     return this.unanswered > RoundGapsMs.length
@@ -72,7 +82,7 @@ export class RemoteCandidate {
 
   /** The time to the next round, after `unanswered` checks of which none was answered. */
   roundGapMs(random: Random): number {
-    const slow = 15_000 * 2 ** Math.min(this.unanswered - RoundGapsMs.length - 1, 2)
+    const slow = 15_000 * 2 ** (this.unanswered - RoundGapsMs.length - 1)
     const gap = RoundGapsMs[this.unanswered - 1] ?? Math.min(slow, SlowestRoundMs)
     return gap * (0.9 + 0.2 * random.fraction())
   }

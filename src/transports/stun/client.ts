@@ -31,6 +31,8 @@ export interface StunClientCounters {
   refused: number
   /** A success response without a usable address. */
   unusable: number
+  /** An answer that is no response to a binding request. */
+  unexpected: number
 }
 
 interface Server {
@@ -45,7 +47,7 @@ interface Server {
 
 export class StunClient implements Machine<StunClientEvent, Datagram> {
   readonly counters: Readonly<StunClientCounters>
-  readonly #counters: StunClientCounters = { malformed: 0, refused: 0, unusable: 0 }
+  readonly #counters: StunClientCounters = { malformed: 0, refused: 0, unusable: 0, unexpected: 0 }
   readonly #random: Random
   readonly #addresses: readonly SocketAddress[]
   readonly #refreshMs: number
@@ -91,11 +93,13 @@ export class StunClient implements Machine<StunClientEvent, Datagram> {
     )
     if (server === undefined) return false
     const response = this.#decode(bytes)
-    if (response === undefined || response.method !== Binding) return true
-    if (response.class === 'error') {
+    if (response === undefined) return true
+    if (response.method !== Binding || response.class === 'request' || response.class === 'indication') {
+      this.#counters.unexpected += 1
+    } else if (response.class === 'error') {
       this.#counters.refused += 1
       this.#conclude(now, server, undefined)
-    } else if (response.class === 'success') {
+    } else {
       const mapped = readBindingSuccess(response)
       if (mapped === undefined) this.#counters.unusable += 1
       this.#conclude(now, server, mapped)
@@ -143,7 +147,7 @@ export class StunClient implements Machine<StunClientEvent, Datagram> {
     const { address } = server
     if (mapped === undefined) {
       if (server.reachable !== false) this.#events.push({ type: 'unreachable', server: address })
-    } else if (server.reachable !== true || server.mapped === undefined || !isAt(server.mapped, mapped)) {
+    } else if (server.mapped === undefined || !isAt(server.mapped, mapped)) {
       this.#events.push({ type: 'reflexive', server: address, mapped })
     }
     server.mapped = mapped

@@ -166,7 +166,8 @@ function readAttributes(
 }
 
 function readIntegrity(bytes: Uint8Array, at: number): { mac: Uint8Array; covered: Uint8Array } {
-  const covered = bytes.slice(0, at)
+  // A copy in any case: the `slice` of a Buffer would share, and so change, the datagram.
+  const covered = new Uint8Array(bytes.subarray(0, at))
   viewOf(covered).setUint16(2, at + 4 + MacBytes - HeaderBytes)
   return { mac: bytes.subarray(at + 4, at + 4 + MacBytes), covered }
 }
