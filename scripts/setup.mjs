@@ -16,9 +16,13 @@ const Packages = {
   ip: 'iproute2',
   ping: 'iputils-ping',
   nft: 'nftables',
+  turnserver: 'coturn',
   openssl: 'openssl',
   tmux: 'tmux',
 }
+
+/** Programs whose packages start a service. */
+const Services = { mosquitto: 'mosquitto', turnserver: 'coturn' }
 
 // Where Debian keeps servers, which a plain user's PATH lacks.
 process.env.PATH = [process.env.PATH, '/usr/local/sbin', '/usr/sbin', '/sbin'].join(delimiter)
@@ -54,8 +58,10 @@ export async function installServers() {
   if (before.length === 0) return
   const debian = process.getuid?.() === 0 && existsSync('/etc/debian_version') && isInstalled('apt-get')
   if (debian) await aptInstall(before.map((program) => Packages[program]))
-  // Its package starts a broker of its own, which no test wants.
-  if (debian && before.includes('mosquitto') && isInstalled('mosquitto')) await stopService('mosquitto')
+  // Their packages start servers of their own, which no test wants.
+  for (const program of Object.keys(Services).filter((each) => before.includes(each))) {
+    if (debian && isInstalled(program)) await stopService(Services[program])
+  }
   const after = missing()
   if (after.length === 0) return
   say(`missing: ${after.join(', ')}; the tests that need them are skipped`)

@@ -31,7 +31,12 @@ export class Workbench {
 
   /** Starts the command. Relative paths in its arguments are in this workbench's folder. */
   start(...args: readonly string[]): Running {
-    const running = new Running(args, this.folder)
+    return this.startUnder([], ...args)
+  }
+
+  /** Starts the command under another, such as `ip netns exec NAME`, which must become it. */
+  startUnder(command: readonly string[], ...args: readonly string[]): Running {
+    const running = new Running(command, args, this.folder)
     this.#running.push(running)
     return running
   }
@@ -60,14 +65,15 @@ export class Running {
   #isOver = false
   #wake: (() => void)[] = []
 
-  constructor(args: readonly string[], folder: string) {
+  constructor(under: readonly string[], args: readonly string[], folder: string) {
     const own = Object.entries(process.env).filter(([name]) => !/^(GONET|XDG)_|^NO_COLOR$/i.test(name))
     const home = {
       HOME: folder,
       XDG_CONFIG_HOME: join(folder, 'config'),
       XDG_STATE_HOME: join(folder, 'state'),
     }
-    this.child = spawn(process.execPath, [gonet, ...args], {
+    const [program = process.execPath, ...rest] = [...under, process.execPath, gonet, ...args]
+    this.child = spawn(program, rest, {
       cwd: folder,
       env: { ...Object.fromEntries(own), ...home },
       stdio: ['pipe', 'pipe', 'pipe'],
