@@ -65,6 +65,11 @@ export class SimulatedInternet {
     this.weather = weather
   }
 
+  /** The beacons that stand, oldest first. */
+  get beacons(): readonly SignalRecord[] {
+    return [...this.#standing.values()]
+  }
+
   /** @param isBackendUp whether the member reaches the signalling backend */
   add(member: SimulatedMember, isBackendUp = true): SimulatedMember {
     this.#members.push(member)
