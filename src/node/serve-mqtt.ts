@@ -34,8 +34,13 @@ export interface MqttBroker {
 const MaxSubscriptionsPerClient = 256
 const MaxTopicLevels = 16
 const ConnectTimeoutMs = 10_000
-/** Who does not read gets nothing more above this, and is disconnected after a while. */
-const MaxUnreadBytes = 262_144
+/**
+ * Who has left this much unread is not sent what others publish. It is far below where writing makes wait
+ * whoever publishes, so that nobody waits for one slow reader.
+ */
+const MaxUnreadBytes = 65_536
+const SocketBufferBytes = 4 * MaxUnreadBytes
+/** Who makes wait all the same is disconnected. */
 const DrainTimeoutMs = 5_000
 
 /**
@@ -52,10 +57,13 @@ export async function serveMqtt(listen: SocketAddress, limits: MqttBrokerLimits 
     maxTopicLevels: MaxTopicLevels,
     // Sessions that outlive their connection would need a store without bounds.
     preConnect: (_client, { clean }, callback) => {
-      callback(null, clean !== false)
+      // Without an error, aedes would keep the connection, deaf and for ever.
+      callback(clean === false ? new Error('only clean sessions are served') : null, clean !== false)
     },
     authorizeSubscribe: limitSubscriptions(),
-    authorizeForward: ({ conn }, packet) => (conn.writableLength > MaxUnreadBytes ? null : packet),
+    // What is retained is sent at its reader's own pace.
+    authorizeForward: ({ conn }, packet) =>
+      packet.retain || conn.writableLength <= MaxUnreadBytes ? packet : null,
   })
   const retained = new RetainedRecords(broker, limits)
   broker.authorizePublish = (_client, packet, callback) => {
@@ -69,7 +77,7 @@ export async function serveMqtt(listen: SocketAddress, limits: MqttBrokerLimits 
   // One message that failed; without a listener it would end the process.
   broker.on('error' as 'closed', () => undefined)
   const sockets = new Set<Socket>()
-  const server = createServer({ noDelay: true }, (socket) => {
+  const server = createServer({ noDelay: true, highWaterMark: SocketBufferBytes }, (socket) => {
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
     limitPackets(socket, maxPacketBytes)

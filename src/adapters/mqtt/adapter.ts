@@ -82,6 +82,8 @@ export class MqttAdapter implements SignallingAdapter {
     signal.throwIfAborted()
     const name = recordTopic(this.#options.prefix, key)
     this.#publications.get(name)?.abort(new SignallingError('retracted', 'the record was retracted'))
+    // Other records passed by: there is nothing left to erase.
+    if (key.box !== 'host') return
     await abortable(Promise.all(this.#brokers.map((broker) => broker.retract(key))), signal)
   }
 

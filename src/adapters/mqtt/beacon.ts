@@ -15,8 +15,8 @@ import { Link, type LinkOptions } from './link.js'
 export interface BeaconOptions extends Pick<LinkOptions, 'broker' | 'dialect' | 'clock' | 'random'> {
   /** Where the record lies. */
   readonly topic: string
-  /** The broker's refusal, or undefined when it takes the record after all. */
-  readonly onRefusal: (refusal: SignallingError | undefined) => void
+  /** Why the record is not there, or undefined when it is. */
+  readonly onTrouble: (trouble: SignallingError | undefined) => void
   /** The record expired without being replaced, or was given up before it was stored: it is gone. */
   readonly onGone: () => void
 }
@@ -31,6 +31,10 @@ interface Waiting {
   readonly reject: (error: unknown) => void
 }
 
+/** On an open broker anybody can write over our record. We do not fight faster than this, and ever slower. */
+const FirstRestoreMs = 1_000
+const LongestRestoreMs = 60_000
+
 export class Beacon {
   readonly #options: BeaconOptions
   readonly #link: Link
@@ -40,17 +44,25 @@ export class Beacon {
   #stored: Content | undefined
   readonly #waiting = new Set<Waiting>()
   #cancelExpiry: () => void = () => undefined
+  #restoreAfterMs = FirstRestoreMs
+  #cancelRestore: (() => void) | undefined
 
   constructor(options: BeaconOptions) {
     this.#options = options
     this.#link = new Link({
       ...options,
       eraseWhenBroken: options.topic,
-      onMessage: () => undefined,
-      prepare: () => Promise.resolve(),
+      onMessage: (_topic, payload) => {
+        this.#compare(payload)
+      },
+      prepare: (connection) => this.#watchOurs(connection),
       onUp: () => void this.#store(),
       onDown: (reason) => {
-        if (isRefusal(reason)) this.#refuse(reason)
+        options.onTrouble(reason)
+        if (!isRefusal(reason)) return
+        this.#settle((waiting) => {
+          waiting.reject(reason)
+        })
       },
     })
   }
@@ -63,6 +75,7 @@ export class Beacon {
     const { clock } = this.#options
     const content = { bytes, expiresAt: clock.now() + expiresInMs }
     this.#content = content
+    this.#restoreAfterMs = FirstRestoreMs
     this.#cancelExpiry()
     this.#cancelExpiry = clock.after(expiresInMs, () => {
       this.#settle((waiting) => {
@@ -87,6 +100,7 @@ export class Beacon {
   /** Erases the record and ends the connection, within a second. */
   async close(): Promise<void> {
     this.#cancelExpiry()
+    this.#stopRestoring()
     this.#content = undefined
     this.#settle((waiting) => {
       waiting.reject(new SignallingError('retracted', 'the record was retracted'))
@@ -113,17 +127,41 @@ export class Beacon {
     }
     if (this.#content !== content) return
     this.#stored = content
-    this.#options.onRefusal(undefined)
+    this.#options.onTrouble(undefined)
     this.#settle((waiting) => {
       waiting.resolve()
     })
   }
 
-  #refuse(refusal: SignallingError): void {
-    this.#options.onRefusal(refusal)
-    this.#settle((waiting) => {
-      waiting.reject(refusal)
+  /** So that we see it when somebody else erases or replaces the record. A broker may forbid it. */
+  async #watchOurs(connection: Connection): Promise<void> {
+    try {
+      await connection.subscribe([this.#options.topic])
+    } catch (error) {
+      if (!isRefusal(error)) throw error
+    }
+  }
+
+  /** Holds what the broker now has against what it should have. */
+  #compare(payload: Uint8Array): void {
+    if (this.#content === undefined) return
+    if (Buffer.compare(payload, this.#content.bytes) === 0) {
+      this.#stopRestoring()
+      return
+    }
+    if (this.#cancelRestore !== undefined) return
+    const { clock, random } = this.#options
+    const delayMs = this.#restoreAfterMs * (0.5 + random.fraction() / 2)
+    this.#restoreAfterMs = Math.min(this.#restoreAfterMs * 2, LongestRestoreMs)
+    this.#cancelRestore = clock.after(delayMs, () => {
+      this.#cancelRestore = undefined
+      void this.#store()
     })
+  }
+
+  #stopRestoring(): void {
+    this.#cancelRestore?.()
+    this.#cancelRestore = undefined
   }
 
   #giveUp(): void {

@@ -32,12 +32,13 @@ interface Subscription {
 
 export class Broker {
   readonly #options: BrokerOptions
-  readonly #dialect: Dialect = { protocolVersion: undefined }
+  readonly #dialect: Dialect = { onlyOldVersion: false }
   readonly #link: Link
   /** By the part of the topic that names the box. */
   readonly #subscriptions = new Map<string, Set<Subscription>>()
   readonly #beacons = new Map<string, Beacon>()
-  readonly #refusals = new Map<string, SignallingError>()
+  /** Why beacons are not there, by topic. */
+  readonly #troubles = new Map<string, SignallingError>()
   #linkState: AdapterState | undefined
 
   /** Starts connecting. */
@@ -61,8 +62,9 @@ export class Broker {
 
   /** Undefined before the first attempt has ended. A broker that takes no beacon is no use: down. */
   get state(): AdapterState | undefined {
-    const [refusal] = this.#refusals.values()
-    return refusal === undefined ? this.#linkState : { state: 'down', reason: refusal.message }
+    const [trouble] = this.#troubles.values()
+    if (trouble === undefined || this.#linkState?.state !== 'up') return this.#linkState
+    return { state: 'down', reason: trouble.message }
   }
 
   /**
@@ -73,9 +75,8 @@ export class Broker {
     return record.box === 'host' ? this.#keep(record, signal) : this.#pass(record, signal)
   }
 
-  /** Erases a beacon; of other records there is nothing left to erase. */
+  /** Erases a beacon. */
   async retract(key: RecordKey): Promise<void> {
-    if (key.box !== 'host') return
     const topic = recordTopic(this.#options.prefix, key)
     const beacon = this.#beacons.get(topic)
     if (beacon !== undefined) {
@@ -128,10 +129,10 @@ export class Broker {
       ...this.#options,
       dialect: this.#dialect,
       topic,
-      onRefusal: (refusal) => {
-        if (this.#beacons.get(topic) !== beacon || this.#refusals.get(topic) === refusal) return
-        if (refusal === undefined) this.#refusals.delete(topic)
-        else this.#refusals.set(topic, refusal)
+      onTrouble: (trouble) => {
+        if (this.#beacons.get(topic) !== beacon || this.#troubles.get(topic) === trouble) return
+        if (trouble === undefined) this.#troubles.delete(topic)
+        else this.#troubles.set(topic, trouble)
         this.#options.onState()
       },
       onGone: () => {
@@ -144,7 +145,7 @@ export class Broker {
 
   #forget(topic: string): void {
     this.#beacons.delete(topic)
-    if (this.#refusals.delete(topic)) this.#options.onState()
+    if (this.#troubles.delete(topic)) this.#options.onState()
   }
 
   async #pass(record: SignalRecord, signal: AbortSignal): Promise<void> {
@@ -167,6 +168,9 @@ export class Broker {
     await connection.subscribe(names.map(boxFilter))
     for (const name of names) {
       for (const { confirm } of this.#subscriptions.get(name) ?? []) confirm()
+    }
+    for (const name of names) {
+      if (!this.#subscriptions.has(name)) connection.unsubscribe(boxFilter(name))
     }
     // Who came in the meantime found no connection to subscribe on.
     if ([...this.#subscriptions.keys()].some((name) => !names.includes(name))) {

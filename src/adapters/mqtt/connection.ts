@@ -4,11 +4,12 @@
  * and WebSockets: half the loading time.
  */
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import type { Packet } from 'mqtt'
 import mqttClient from 'mqtt/lib/client'
-import type { SignallingError } from '../../core/errors.js'
+import { explain, type SignallingError } from '../../core/errors.js'
 import type { Clock } from '../../core/ports.js'
 import { abortable } from '../waiting.js'
-import { connectRefusal, disconnectWords, failure, refusalWords, socketFailure } from './failure.js'
+import { connectRefusal, disconnected, failure, refusalWords, socketFailure } from './failure.js'
 import { limitPackets } from './packet-limit.js'
 import type { BrokerSettings } from './settings.js'
 
@@ -35,7 +36,8 @@ const KeepAliveSeconds = 30
 /** A record of the largest size with its topic and properties fits in easily. */
 const MaxPacketBytes = 16_384
 
-const MqttClient = mqttClient.default
+// A CommonJS module's default export: Node gives the module, bundlers and vitest give what is in it.
+const MqttClient = 'default' in mqttClient ? mqttClient.default : mqttClient
 
 export class Connection {
   /** Resolves when the connection is over, with the reason. */
@@ -48,7 +50,8 @@ export class Connection {
 
   /**
    * Connects and logs in.
-   * @throws SignallingError `broker-unreachable`, `broker-refused`, `broker-version`; the signal's reason
+   * @throws SignallingError `broker-unreachable`, `broker-refused`, `broker-version`, `broker-silent`; the
+   * signal's reason
    */
   static async open(options: ConnectionOptions, signal: AbortSignal): Promise<Connection> {
     signal.throwIfAborted()
@@ -88,7 +91,14 @@ export class Connection {
     })
     this.ended = this.#watchEnd()
     this.#client.on('message', (topic, payload, { properties }) => {
-      options.onMessage(topic, payload, (properties?.messageExpiryInterval ?? 0) * 1000)
+      const expirySeconds: unknown = properties?.messageExpiryInterval
+      options.onMessage(topic, payload, typeof expirySeconds === 'number' ? expirySeconds * 1000 : 0)
+    })
+    this.#client.on('packetreceive', (packet) => {
+      if (!isUncalledFor(packet)) return
+      this.fail(failure('broker-unreachable', broker.label, 'the broker sent what we did not ask for'))
+      // The library goes on with this packet all the same, and would throw where nobody catches.
+      packet.messageId = 0
     })
   }
 
@@ -165,11 +175,10 @@ export class Connection {
     const { label, secureContext } = this.#options.broker
     const failedBy = (error: Error): void => {
       const { code } = error as { code?: unknown }
-      this.fail(
-        typeof code === 'number'
-          ? connectRefusal(label, code)
-          : socketFailure(label, error, secureContext !== undefined),
-      )
+      // A reset is how a broker ends a connection with bytes that it has not read: see below.
+      if (code === 'ECONNRESET' && !this.#accepted) this.#socket.destroy()
+      else if (typeof code === 'number' && !this.#accepted) this.fail(connectRefusal(label, code))
+      else this.fail(socketFailure(label, error, secureContext !== undefined))
     }
     this.#client.on('error', failedBy)
     this.#socket.on('error', failedBy)
@@ -177,15 +186,20 @@ export class Connection {
       this.#accepted = true
     })
     this.#client.on('disconnect', ({ reasonCode }) => {
-      this.#failure ??= failure('broker-unreachable', label, disconnectWords(reasonCode))
+      this.#failure ??= disconnected(label, reasonCode)
     })
     await new Promise<void>((resolve) => this.#socket.once('close', resolve))
     this.#client.end(true)
     if (this.#failure !== undefined) return this.#failure
     if (this.#accepted) return failure('broker-unreachable', label, 'the broker closed the connection')
     // How old brokers answer a version that they do not know; and brokers that expect TLS.
-    const hint = secureContext === undefined ? ' (perhaps it expects TLS: mqtts://)' : ''
-    return failure('broker-version', label, `the broker closed the connection without an answer${hint}`)
+    const hint =
+      secureContext === undefined ? ' (perhaps it expects TLS: mqtts://)' : ' (perhaps without TLS: mqtt://)'
+    return failure('broker-silent', label, `the broker closed the connection without an answer${hint}`)
+  }
+
+  #isOver(): boolean {
+    return this.#socket.destroyed
   }
 
   /** The broker's answer; where the connection ends instead, the library rejects, and `ended` knows why. */
@@ -194,16 +208,28 @@ export class Connection {
     code: 'publish-refused' | 'watch-refused',
     words: string,
   ): Promise<void> {
-    if (this.#socket.destroyed) throw await this.ended
+    if (this.#isOver()) throw await this.ended
     try {
       await question()
     } catch (error) {
       const { code: reason } = error as { code?: unknown }
       const refusal = typeof reason === 'number' ? reason : subackCode(error)
-      if (refusal === undefined) throw await this.ended
-      throw failure(code, this.#options.broker.label, `${words}: ${refusalWords(refusal)}`, error)
+      const { label } = this.#options.broker
+      if (refusal !== undefined) throw failure(code, label, `${words}: ${refusalWords(refusal)}`, error)
+      if (this.#isOver() || this.#client.disconnecting) throw await this.ended
+      // The library did not even ask.
+      throw failure(code, label, `${words}: ${explain(error)}`, error)
     }
   }
+}
+
+/**
+ * We asked for QoS 1 at most: what is half delivered with QoS 2 would lie in our memory. And the library's
+ * parser gives a packet that ends before its identifier the identifier -1.
+ */
+function isUncalledFor({ cmd, qos, messageId }: Packet & { qos?: number }): boolean {
+  if (cmd === 'pubrel' || (cmd === 'publish' && qos === 2)) return true
+  return messageId !== undefined && messageId < 0
 }
 
 /** The first refusal in a SUBACK, which the library attaches to its error. */
@@ -216,6 +242,13 @@ async function openSocket({ host, port, secureContext }: BrokerSettings): Promis
   if (secureContext === undefined) return connectTcp({ host, port, noDelay: true })
   const { connect } = await import('node:tls')
   // An IP address is no server name (RFC 6066 section 3), and is checked against the certificate all the same.
-  const socket = connect({ host, port, secureContext, ...(isIP(host) === 0 && { servername: host }) })
+  const socket = connect({
+    host,
+    port,
+    secureContext,
+    // Even where NODE_TLS_REJECT_UNAUTHORIZED says otherwise.
+    rejectUnauthorized: true,
+    ...(isIP(host) === 0 && { servername: host }),
+  })
   return socket.setNoDelay(true)
 }

@@ -1,5 +1,5 @@
 /** What goes wrong between us and a broker, in words for a person. */
-import { SignallingError } from '../../core/errors.js'
+import { explain, SignallingError } from '../../core/errors.js'
 
 /** `SignallingError` codes of this adapter, besides those of the interface. */
 export type FailureCode =
@@ -7,8 +7,10 @@ export type FailureCode =
   | 'broker-unreachable'
   /** The broker does not let us in: asking again soon would not help. */
   | 'broker-refused'
-  /** The broker does not take this version of MQTT, or may not. */
+  /** The broker does not take this version of MQTT. */
   | 'broker-version'
+  /** The broker ended the connection without an answer, as old ones do that do not know our version. */
+  | 'broker-silent'
   /** The broker does not take a record. */
   | 'publish-refused'
   /** The broker does not let us read. */
@@ -51,6 +53,10 @@ export function connectRefusal(broker: string, code: number): SignallingError {
     case 151:
     case 159:
       return failure('broker-refused', broker, 'over the quota or the rate of connections')
+    // What we ask for when connecting, the will with QoS 1 that erases a retained record, is not to be had.
+    case 154:
+    case 155:
+      return failure('broker-refused', broker, refusalWords(code))
     default:
       return failure('broker-refused', broker, `the broker refused the connection (MQTT code ${code})`)
   }
@@ -67,33 +73,47 @@ export function refusalWords(code: number): string {
       return 'over the quota'
     case 153:
       return 'the payload is not allowed'
-    case 155:
     case 154:
       return 'the broker does not keep retained messages'
+    case 155:
+      return 'the broker does not acknowledge messages (QoS 1)'
     default:
       return code === 128 ? 'not allowed' : `MQTT code ${code}`
   }
 }
 
 /** DISCONNECT from the broker: MQTT 5 section 3.14.2.1. */
-export function disconnectWords(code: number | undefined): string {
+export function disconnected(broker: string, code: number | undefined): SignallingError {
   switch (code) {
     case 139:
-      return 'the broker is shutting down'
+      return failure('broker-unreachable', broker, 'the broker is shutting down')
     case 142:
-      return 'another connection has taken our client id'
+      return failure('broker-unreachable', broker, 'another connection has taken our client id')
     case 149:
-      return 'the broker takes no packet of this size'
+      return failure('publish-refused', broker, 'the broker takes no packet of this size')
+    case 135:
+    case 144:
+    case 151:
+    case 153:
+    case 154:
+    case 155:
+      return failure('publish-refused', broker, `the broker ended the connection: ${refusalWords(code)}`)
     default:
-      return code === undefined || code === 0
-        ? 'the broker ended the connection'
-        : `the broker ended the connection (MQTT code ${code})`
+      return failure(
+        'broker-unreachable',
+        broker,
+        code === undefined || code === 0
+          ? 'the broker ended the connection'
+          : `the broker ended the connection (MQTT code ${code})`,
+      )
   }
 }
 
 /** Errors of sockets, name resolution and TLS. */
 export function socketFailure(broker: string, error: Error, usesTls: boolean): SignallingError {
-  const { code = '' } = error as NodeJS.ErrnoException
+  // The library's errors have numbers.
+  const { code: given } = error as { code?: string | number }
+  const code = String(given ?? '')
   return failure('broker-unreachable', broker, SocketWords[code] ?? otherWords(error, code, usesTls), error)
 }
 
@@ -109,6 +129,7 @@ const SocketWords: Readonly<Record<string, string>> = {
   CERT_HAS_EXPIRED: "the broker's certificate has expired",
   ERR_TLS_CERT_ALTNAME_INVALID: "the broker's certificate is for another name",
   'mqtt-packet-too-large': 'the broker sent a packet that is too large',
+  'mqtt-length-wrong': 'the broker does not speak MQTT',
 }
 
 const UntrustedCodes: ReadonlySet<string> = new Set([
@@ -124,8 +145,12 @@ function otherWords(error: Error, code: string, usesTls: boolean): string {
   if (UntrustedCodes.has(code)) {
     return "the broker's certificate is not signed by an authority that we trust (adapters.mqtt.ca)"
   }
+  if (/ALERT.*(CERTIFICATE|UNKNOWN_CA)/.test(code)) {
+    return 'the broker wants a client certificate that it trusts (adapters.mqtt.cert and .key)'
+  }
+  if (error.message === 'Keepalive timeout') return 'the broker does not answer any more'
   if (usesTls && (code === 'EPROTO' || code.startsWith('ERR_SSL'))) {
     return 'the broker does not agree on TLS, or speaks none on this port'
   }
-  return error.message
+  return explain(error)
 }

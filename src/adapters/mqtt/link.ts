@@ -21,9 +21,10 @@ export interface LinkOptions {
   readonly random: Random
 }
 
-/** The version of MQTT that a broker was found to speak, so that the other is asked for only once. */
+/** What is known of a broker's version of MQTT, so that it is not asked each time. */
 export interface Dialect {
-  protocolVersion: ProtocolVersion | undefined
+  /** It has said that it does not speak MQTT 5. */
+  onlyOldVersion: boolean
 }
 
 const FirstRetryMs = 250
@@ -134,6 +135,8 @@ export class Link {
     try {
       connection = await this.#openInDialect()
       await abortable(this.#options.prepare(connection), this.#closing.signal)
+      // The link may have been closed by who was woken in `prepare`, before this function was.
+      this.#closing.signal.throwIfAborted()
     } catch (error) {
       connection?.destroy()
       return error as SignallingError
@@ -148,19 +151,17 @@ export class Link {
 
   async #openInDialect(): Promise<Connection> {
     const { dialect } = this.#options
-    if (dialect.protocolVersion === undefined) {
-      try {
-        const connection = await this.#open(5)
-        dialect.protocolVersion = 5
-        return connection
-      } catch (error) {
-        if ((error as SignallingError).code !== 'broker-version') throw error
-      }
-      const connection = await this.#open(4)
-      dialect.protocolVersion = 4
-      return connection
+    const version = dialect.onlyOldVersion ? 4 : 5
+    try {
+      return await this.#open(version)
+    } catch (error) {
+      const { code } = error as SignallingError
+      if (code !== 'broker-version' && code !== 'broker-silent') throw error
+      // A broker that is starting is silent too: only its word counts for longer than this connection.
+      dialect.onlyOldVersion = version === 5 && code === 'broker-version'
+      if (version === 4) throw error
     }
-    return this.#open(dialect.protocolVersion)
+    return this.#open(4)
   }
 
   #open(protocolVersion: ProtocolVersion): Promise<Connection> {
