@@ -106,10 +106,13 @@ class Lane {
 
   async settled(signal: AbortSignal): Promise<void> {
     if (signal.aborted) return
-    const aborted = new Promise<void>((resolve) =>
-      signal.addEventListener('abort', () => resolve(), { once: true }),
-    )
+    let stopWaiting = (): void => undefined
+    const aborted = new Promise<void>((resolve) => {
+      stopWaiting = resolve
+    })
+    signal.addEventListener('abort', stopWaiting)
     await Promise.race([Promise.all(this.#retracting), aborted])
+    signal.removeEventListener('abort', stopWaiting)
   }
 
   #watch(topic: Topic, box: Box): void {

@@ -1,10 +1,12 @@
-/** Stands between a client and a server on loopback, so that a test can cut the line. */
+/** Stands between a client and a server on loopback, so that a test can cut the line, or see what passes. */
 
 import { once } from 'node:events'
 import { connect, createServer, type Socket } from 'node:net'
 
 export interface TcpRelay {
   readonly port: number
+  /** Everything that has passed, in both directions. */
+  readonly seen: Buffer
   /** Cuts every connection, and takes no more. Idempotent. */
   close(): Promise<void>
   /** Cuts every connection; new ones pass. */
@@ -16,6 +18,7 @@ export interface TcpRelay {
 /** @param targetPort on 127.0.0.1 */
 export async function startTcpRelay(targetPort: number): Promise<TcpRelay> {
   const sockets = new Set<Socket>()
+  const seen: Buffer[] = []
   let isStalled = false
   const server = createServer((client) => {
     const target = connect({ host: '127.0.0.1', port: targetPort, noDelay: true })
@@ -31,7 +34,9 @@ export async function startTcpRelay(targetPort: number): Promise<TcpRelay> {
         to.destroy()
       })
       from.on('data', (bytes) => {
-        if (!isStalled) to.write(bytes)
+        if (isStalled) return
+        seen.push(bytes)
+        to.write(bytes)
       })
     }
   })
@@ -44,6 +49,9 @@ export async function startTcpRelay(targetPort: number): Promise<TcpRelay> {
   }
   return {
     port: address.port,
+    get seen() {
+      return Buffer.concat(seen)
+    },
     cut,
     stall: () => {
       isStalled = true
