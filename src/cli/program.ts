@@ -35,7 +35,10 @@ export function makeProgram(version: string, onExitCode: (exitCode: number) => v
   program
     .command('create')
     .description('host a room and chat')
-    .argument('[roomid]', 'a room that this machine has hosted before; the last one by default')
+    .argument(
+      '[roomid]',
+      'a room that this machine has hosted before; by default the configured or the last one',
+    )
     .option('--new', 'host another room, with a new key')
     .action(async (room: string | undefined, { new: isNew }: { readonly new?: true }) => {
       const { create } = await import('./commands/create.js')
@@ -44,8 +47,11 @@ export function makeProgram(version: string, onExitCode: (exitCode: number) => v
   program
     .command('join', { isDefault: true })
     .description('join a room and chat; the word join can be left out')
-    .argument('<room>', "a room id, a gonet:// link, or the host's public key")
-    .action(async (room: string) => {
+    .argument(
+      '[room]',
+      "a room id, a gonet:// link, or the host's public key; by default the configured room",
+    )
+    .action(async (room: string | undefined) => {
       const { join } = await import('./commands/join.js')
       const commands = program.commands.map((command) => command.name())
       await join(room, options(), commands)

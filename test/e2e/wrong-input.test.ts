@@ -61,6 +61,12 @@ describe('wrong arguments', () => {
     expect(await refused([...nowhere, 'create', 'cf83e1357eefb8bdf154'])).toMatch(/no identity for room/)
   })
 
+  it('refuses to join where no room is named, and takes the configured one', async () => {
+    expect(await refused([...nowhere, 'join'])).toMatch(/No room is named/)
+    writeFileSync(join(bench.folder, 'gonet.yaml'), 'room: 12e4\n')
+    expect(await refused([...nowhere, 'join'])).toMatch(/'12e4' is not a room id/)
+  })
+
   it('refuses a configuration file that is not there', async () => {
     expect(await refused(['-c', 'nowhere.yaml', 'create'])).toMatch(/nowhere\.yaml/)
   })

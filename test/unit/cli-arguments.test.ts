@@ -121,7 +121,6 @@ describe('arguments', () => {
   })
 
   it.each([
-    [['join']],
     [['join', 'a', 'b']],
     [['create', '--frobnicate']],
     [['--timeout', 'soon', 'create']],
@@ -183,7 +182,7 @@ describe('exit codes', () => {
     [new GonetError('no-path', 'x'), 6],
     [new GonetError('room-closed', 'x'), 7],
     [new GonetError('undelivered', 'x'), 8],
-    [new GonetError('store-failed', 'x'), 1],
+    [new GonetError('store-failed', 'x'), 2],
     [new TypeError('x'), 1],
     ['x', 1],
   ])('%s ends with %d', (error, exitCode) => {

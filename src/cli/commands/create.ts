@@ -1,5 +1,5 @@
 import { UsageError } from '../../core/errors.js'
-import { openHostRoom } from '../../node/open-room.js'
+import { type OpenRoomOptions, openHostRoom } from '../../node/open-room.js'
 import type { GlobalOptions } from '../global-options.js'
 import { runRoom } from '../run-room.js'
 
@@ -19,6 +19,11 @@ export async function create(
     role: 'host',
     status: 'opening the room ...',
     options,
-    open: (settings) => openHostRoom(isNew ? 'new' : room, settings),
+    open: (settings) => openHostRoom(isNew ? 'new' : (room ?? configuredRoom(settings)), settings),
   })
+}
+
+/** A guest's configuration names a room that it joins, not one that it hosts. */
+function configuredRoom({ loaded: { config } }: OpenRoomOptions): string | undefined {
+  return config.role === 'guest' ? undefined : config.room
 }
