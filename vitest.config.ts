@@ -5,6 +5,7 @@ const config: ViteUserConfig = defineConfig({
   define: { __GONET_VERSION__: JSON.stringify('0.0.0-test') },
   test: {
     include: ['test/**/*.test.ts'],
+    setupFiles: ['test/fuzz/seed.ts'],
     testTimeout: 20_000,
     hookTimeout: 60_000,
     maxWorkers: 2,

@@ -7,6 +7,7 @@ import { isEntryName, MaxNameBytes, MaxTextBytes } from './text.js'
 export const MaxParents = 8
 /** Lamport and wall times are 48 bits wide. */
 export const MaxTime: number = 2 ** 48 - 1
+export const MaxSequence: number = 2 ** 32 - 1
 const FormatVersion = 1
 const SignatureBytes = 64
 export const HashBytes = 32

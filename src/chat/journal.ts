@@ -11,12 +11,21 @@ import { hashBytes } from './entry.js'
 import { type Base, BaseBytes, getBase, StreamBytes, setBase } from './vector.js'
 
 const StoreName = 'chat'
-const Kind = { Entry: 1, Base: 2, Delivered: 3, Incarnation: 4 } as const
+const Kind = { Entry: 1, Base: 2, Delivered: 3, Incarnation: 4, Waiting: 5, Shown: 6 } as const
 const HeaderBytes = 5
+const IncarnationBytes = 8
+
+export interface KeptEntry {
+  readonly bytes: Uint8Array
+  /** Whether it waited for its parents, unseen, when it was written. */
+  readonly waits: boolean
+}
 
 export interface JournalContent {
   /** In the order in which they were written. */
-  readonly entries: readonly Uint8Array[]
+  readonly entries: readonly KeptEntry[]
+  /** Up to where entries that were written as waiting have been shown since, by stream. */
+  readonly shown: ReadonlyMap<string, number>
   readonly bases: ReadonlyMap<string, Base>
   /** What is known to be delivered of our own streams. */
   readonly delivered: ReadonlyMap<string, number>
@@ -45,38 +54,45 @@ export class Journal {
     const whole = records.reduce((length, record) => length + HeaderBytes + record.data.length, 0)
     if (whole < bytes.length) this.#store.write(StoreName, bytes.subarray(0, whole))
     this.#records = records.length
-    const entries: Uint8Array[] = []
+    const entries: KeptEntry[] = []
+    const shown = new Map<string, number>()
     const bases = new Map<string, Base>()
     const delivered = new Map<string, number>()
     let incarnation: Uint8Array | undefined
     for (const { kind, data } of records) {
       const view = new DataView(data.buffer, data.byteOffset, data.length)
-      if (kind === Kind.Entry) entries.push(data)
+      if (kind === Kind.Entry || kind === Kind.Waiting)
+        entries.push({ bytes: data, waits: kind === Kind.Waiting })
       else if (kind === Kind.Base && data.length === StreamBytes + BaseBytes) {
         const base = getBase(view, StreamBytes)
         if (base !== undefined) bases.set(streamIn(data), base)
-      } else if (kind === Kind.Delivered && data.length === StreamBytes + 4)
-        delivered.set(streamIn(data), view.getUint32(StreamBytes))
-      else if (kind === Kind.Incarnation) incarnation = data.slice()
+      } else if ((kind === Kind.Delivered || kind === Kind.Shown) && data.length === StreamBytes + 4) {
+        const marks = kind === Kind.Shown ? shown : delivered
+        marks.set(streamIn(data), view.getUint32(StreamBytes))
+      } else if (kind === Kind.Incarnation && data.length === IncarnationBytes) incarnation = data.slice()
     }
-    return { entries, bases, delivered, incarnation }
+    return { entries, shown, bases, delivered, incarnation }
   }
 
-  addEntry(bytes: Uint8Array): void {
-    this.#add(Kind.Entry, bytes)
+  addEntry({ bytes, waits }: KeptEntry): void {
+    this.#add(waits ? Kind.Waiting : Kind.Entry, bytes)
+  }
+
+  /** Notes that an entry that was written as waiting has been shown, as have all before it in its stream. */
+  addShown(stream: string, sequence: number): void {
+    this.#add(Kind.Shown, markData(stream, sequence))
+  }
+
+  addBase(stream: string, base: Base): void {
+    this.#add(Kind.Base, baseData(stream, base))
   }
 
   addDelivered(stream: string, sequence: number): void {
-    this.#add(Kind.Delivered, deliveredData(stream, sequence))
+    this.#add(Kind.Delivered, markData(stream, sequence))
   }
 
   addIncarnation(incarnation: Uint8Array): void {
     this.#add(Kind.Incarnation, incarnation)
-  }
-
-  /** Whether records wait for `flush`. */
-  get isDirty(): boolean {
-    return this.#pending.length > 0
   }
 
   /** Has everything on disk. @throws GonetError `store-failed`; what waited is lost to the disk then */
@@ -87,18 +103,18 @@ export class Journal {
     this.#store.append(StoreName, pending)
   }
 
-  /** Replaces all that lies there. @throws GonetError `store-failed`; then nothing has changed */
-  rewrite(content: JournalContent): void {
+  /** Replaces all that lies there. @throws GonetError `store-failed`; what lay there stays, what waited is lost */
+  rewrite(content: Omit<JournalContent, 'shown'>): void {
     const records = [
       ...(content.incarnation === undefined ? [] : [record(Kind.Incarnation, content.incarnation)]),
       ...Array.from(content.bases, ([stream, base]) => record(Kind.Base, baseData(stream, base))),
       ...Array.from(content.delivered, ([stream, sequence]) =>
-        record(Kind.Delivered, deliveredData(stream, sequence)),
+        record(Kind.Delivered, markData(stream, sequence)),
       ),
-      ...content.entries.map((bytes) => record(Kind.Entry, bytes)),
+      ...content.entries.map(({ bytes, waits }) => record(waits ? Kind.Waiting : Kind.Entry, bytes)),
     ]
-    this.#store.write(StoreName, concatenate(...records))
     this.#pending = []
+    this.#store.write(StoreName, concatenate(...records))
     this.#records = records.length
   }
 
@@ -136,7 +152,7 @@ function baseData(stream: string, base: Base): Uint8Array {
   return data
 }
 
-function deliveredData(stream: string, sequence: number): Uint8Array {
+function markData(stream: string, sequence: number): Uint8Array {
   const data = new Uint8Array(StreamBytes + 4)
   data.set(hashBytes(stream, StreamBytes))
   new DataView(data.buffer).setUint32(StreamBytes, sequence)

@@ -8,17 +8,20 @@
  */
 import type { Crypto } from '../core/ports.js'
 import { compareEntries, type Entry, MaxParents, MaxTime, verifyEntry } from './entry.js'
-import { type Base, digestOf, MaxStreams } from './vector.js'
+import { type Base, digestOf, HeadBytes, MaxStreams, NoHead, type StreamState } from './vector.js'
 
 /** How far beyond a gap entries are kept: a line's `beyond` has as many bits. */
 export const Window = 32
 /** Incarnations of one author: each is a lost state, which is rare. */
 const MaxStreamsPerAuthor = 64
 /**
- * How far an entry whose parents nobody has may be ahead of this log, in Lamport time. Members' clocks cannot
- * be driven to their end by it: 65,536 such leaps would be needed.
+ * How far what is not verified may be ahead of this log, in Lamport time: an entry whose parents nobody has, or
+ * a base. Driving members' clocks to their end takes 2^24 such leaps. Where it is done all the same, the order
+ * of what is said from then on is no longer causal; nothing else suffers.
  */
-const MaxLamportLead = 2 ** 32
+const MaxLamportLead = 2 ** 24
+/** When more entries than these wait for their parents, they wait no longer. */
+const MaxWaiting = 1000
 
 /** Why an entry was not taken: the code under which it is counted. */
 export type Refusal =
@@ -33,6 +36,14 @@ export interface ChatLogOptions {
   readonly room: string
   /** When there are more, the oldest tenth is trimmed. */
   readonly maxEntries: number
+}
+
+/** What an entry made now has before it. */
+export interface Position {
+  readonly sequence: number
+  readonly previous: string | undefined
+  readonly parents: readonly string[]
+  readonly lamport: number
 }
 
 interface Stream {
@@ -53,8 +64,8 @@ export class ChatLog {
   /** Admitted entries in the log's order. */
   readonly #order: Entry[] = []
   readonly #admitted: Entry[] = []
-  /** Lamport times of everything that an entry may name as its parent, by hash. */
-  readonly #lamports = new Map<string, number>()
+  /** Lamport times of everything that an entry may name as its parent, by hash, and whose stream it is in. */
+  readonly #lamports = new Map<string, { readonly lamport: number; readonly stream: string }>()
   /** Those of them that no admitted entry has named yet. */
   readonly #heads = new Set<string>()
   #clock = 0
@@ -68,7 +79,7 @@ export class ChatLog {
   get digest(): string {
     this.#digest ??= digestOf(
       this.#options.crypto,
-      Array.from(this.#streams.values(), ({ key, have }) => [key, have] as const),
+      Array.from(this.#streams.keys(), (key) => [key, this.state(key)] as const),
     )
     return this.#digest
   }
@@ -87,9 +98,32 @@ export class ChatLog {
     return this.#streams.keys()
   }
 
+  get streamCount(): number {
+    return this.#streams.size
+  }
+
   /** The highest sequence up to which everything is here, or was trimmed; 0 for an unknown stream. */
   have(stream: string): number {
     return this.#streams.get(stream)?.have ?? 0
+  }
+
+  /** The same, and which entry that is. */
+  state(stream: string): StreamState {
+    const have = this.have(stream)
+    return { have, head: this.hash(stream, have)?.slice(0, 2 * HeadBytes) ?? NoHead }
+  }
+
+  /** Up to where entries were admitted, or trimmed. */
+  admitted(stream: string): number {
+    return this.#streams.get(stream)?.admitted ?? 0
+  }
+
+  /** The hash of an entry, where it is known. */
+  hash(stream: string, sequence: number): string | undefined {
+    const known = this.#streams.get(stream)
+    return (
+      known?.entries.get(sequence)?.hash ?? (known?.base?.sequence === sequence ? known.base.hash : undefined)
+    )
   }
 
   /** Bit k: sequence have + 2 + k is here too. */
@@ -97,9 +131,7 @@ export class ChatLog {
     const known = this.#streams.get(stream)
     if (known === undefined) return 0
     let bits = 0
-    for (const sequence of known.entries.keys()) {
-      if (sequence > known.have + 1) bits |= 1 << (sequence - known.have - 2)
-    }
+    for (let bit = 0; bit < Window; bit += 1) if (known.entries.has(known.have + 2 + bit)) bits |= 1 << bit
     return bits >>> 0
   }
 
@@ -138,7 +170,9 @@ export class ChatLog {
     const { crypto, room } = this.#options
     const stream = this.#streams.get(entry.stream)
     const have = stream?.have ?? 0
-    if (entry.sequence <= have || stream?.entries.has(entry.sequence) === true) return 'known'
+    const ours = this.hash(entry.stream, entry.sequence)
+    if (ours !== undefined) return ours === entry.hash ? 'known' : 'chat-entry-fork'
+    if (entry.sequence <= have) return 'known'
     if (entry.sequence > have + 1 + Window) return 'chat-entry-ahead'
     if (entry.sequence === have + 1 && !this.#continues(stream, entry)) return 'chat-entry-fork'
     if (stream === undefined && !this.#hasRoomFor(entry.stream)) return 'chat-streams'
@@ -146,22 +180,33 @@ export class ChatLog {
     const refusal = this.#keep(entry)
     if (refusal !== undefined) return refusal
     this.#admitReady()
+    if (this.#countWaiting() > MaxWaiting) this.release()
     const isHere = entry.sequence <= this.have(entry.stream) || this.#isBeyond(entry)
     return isHere ? 'added' : 'chat-entry-lamport'
   }
 
-  /** Takes an entry that was here before. */
-  restore(entry: Entry): void {
-    if (entry.sequence === this.have(entry.stream) + 1) this.#keep(entry)
+  /** Takes entries that were here before. @param shown up to where those of a stream had been admitted */
+  restore(entries: readonly Entry[], shown: (stream: string) => number): void {
+    // They lie there as they came, which need not be in the order of their streams.
+    for (const entry of entries.toSorted((a, b) => a.sequence - b.sequence)) {
+      if (entry.sequence === this.have(entry.stream) + 1) this.#keep(entry)
+    }
+    this.release(shown)
+    // Those are not admitted a second time.
+    this.#admitted.length = 0
+    this.#admitReady()
   }
 
-  /** What an entry made now has before it. */
-  position(): { readonly parents: readonly string[]; readonly lamport: number } {
-    const latest = Array.from(this.#heads, (hash) => [hash, this.#lamports.get(hash) ?? 0] as const)
-      .sort(([, a], [, b]) => b - a)
+  /** What an entry of this stream made now has before it. */
+  position(key: string): Position {
+    const have = this.have(key)
+    const previous = this.hash(key, have)
+    const parents = Array.from(this.#heads)
+      .filter((hash) => hash !== previous)
+      .sort((a, b) => this.#lamportOf(b) - this.#lamportOf(a))
       .slice(0, MaxParents)
-    const lamport = Math.min(MaxTime, 1 + Math.max(0, ...latest.map(([, time]) => time)))
-    return { parents: latest.map(([hash]) => hash).sort(), lamport }
+      .sort()
+    return { sequence: have + 1, previous, parents, lamport: this.#lamportAfter(previous, parents) }
   }
 
   /** Takes an entry of our own, made just now. */
@@ -170,38 +215,61 @@ export class ChatLog {
     this.#admitReady()
   }
 
+  /** Whether a Lamport time that cannot be verified is near enough to be taken. */
+  isNear(lamport: number): boolean {
+    return lamport <= this.#clock + MaxLamportLead
+  }
+
   /** Gives up what comes before a base: nobody will send it. @returns whether anything has changed */
   skipTo(key: string, base: Base): boolean {
     let stream = this.#streams.get(key)
     if (base.sequence <= (stream?.have ?? 0)) return false
     if (stream === undefined && !this.#hasRoomFor(key)) return false
     stream ??= this.#addStream(key)
+    // What is here is shown nevertheless.
+    this.#releaseStream(stream)
     for (const [sequence, entry] of stream.entries) {
       if (sequence > base.sequence) continue
-      stream.entries.delete(sequence)
-      this.#forget(entry.hash)
-      const index = this.#order.indexOf(entry)
-      if (index >= 0) this.#order.splice(index, 1)
+      this.#drop(stream, entry)
     }
-    if (stream.base !== undefined) this.#forget(stream.base.hash)
+    if (stream.base !== undefined) this.#forget(stream, stream.base.hash)
     stream.base = base
     stream.have = base.sequence
     stream.admitted = base.sequence
-    this.#know(base)
+    // Its hash is not verified: it takes nothing from an entry that is.
+    if (!this.#lamports.has(base.hash)) this.#know(stream, base)
     this.#digest = undefined
     this.#extend(stream)
     this.#admitReady()
     return true
   }
 
+  /** Gives up what comes after a sequence: nobody else has it, and others have something else there. */
+  truncate(key: string, sequence: number): void {
+    const stream = this.#streams.get(key)
+    if (stream === undefined || sequence < (stream.base?.sequence ?? 0) || sequence >= stream.have) return
+    for (const [each, entry] of stream.entries) {
+      if (each <= sequence) continue
+      this.#drop(stream, entry)
+      for (const hash of before(entry)) if (this.#lamports.has(hash)) this.#heads.add(hash)
+    }
+    stream.have = sequence
+    stream.admitted = Math.min(stream.admitted, sequence)
+    if (stream.admitted === stream.have) this.#waiting.delete(stream)
+    this.#digest = undefined
+  }
+
   /**
    * Admits what waits for parents, since those are not to be had: the replica it came from has nothing more
    * to give. Its parents were trimmed there, or it lies about them.
+   * @param upTo admits no more of a stream than this
    */
-  release(): void {
+  release(upTo: (stream: string) => number = () => Infinity): void {
     for (const entry of this.#allWaiting()) {
       const stream = this.#streams.get(entry.stream)
-      if (stream?.admitted === entry.sequence - 1) this.#admit(stream, entry)
+      if (stream?.admitted === entry.sequence - 1 && entry.sequence <= upTo(entry.stream)) {
+        this.#admit(stream, entry)
+      }
     }
     this.#trim()
   }
@@ -235,8 +303,7 @@ export class ChatLog {
 
   #continues(stream: Stream | undefined, entry: Entry): boolean {
     if (entry.sequence === 1) return true
-    const before = stream?.entries.get(entry.sequence - 1)?.hash ?? stream?.base?.hash
-    return before === entry.previous
+    return stream !== undefined && this.hash(stream.key, entry.sequence - 1) === entry.previous
   }
 
   #admitReady(): void {
@@ -253,12 +320,10 @@ export class ChatLog {
   }
 
   #admit(stream: Stream, entry: Entry): void {
-    const before = entry.previous === undefined ? entry.parents : [entry.previous, ...entry.parents]
-    const times = before.map((hash) => this.#lamports.get(hash))
-    const known = 1 + Math.max(0, ...times.map((time) => time ?? 0))
-    const isRight = times.includes(undefined)
-      ? entry.lamport >= known && entry.lamport <= Math.max(this.#clock, known) + MaxLamportLead
-      : entry.lamport === known
+    const known = this.#lamportAfter(entry.previous, entry.parents)
+    const isRight = before(entry).every((hash) => this.#lamports.has(hash))
+      ? entry.lamport === known
+      : entry.lamport >= known && (entry.lamport === known || this.isNear(entry.lamport))
     if (!isRight) {
       // Its author lies about its place. Neither it nor what follows it can ever be admitted.
       for (const sequence of stream.entries.keys()) {
@@ -271,8 +336,8 @@ export class ChatLog {
     }
     stream.admitted = entry.sequence
     if (stream.admitted === stream.have) this.#waiting.delete(stream)
-    for (const hash of before) this.#heads.delete(hash)
-    this.#know(entry)
+    for (const hash of before(entry)) this.#heads.delete(hash)
+    this.#know(stream, entry)
     let at = this.#order.length
     for (let last = this.#order[at - 1]; last !== undefined && compareEntries(entry, last) < 0; ) {
       at -= 1
@@ -280,6 +345,14 @@ export class ChatLog {
     }
     this.#order.splice(at, 0, entry)
     this.#admitted.push(entry)
+  }
+
+  #releaseStream(stream: Stream): void {
+    while (stream.admitted < stream.have) {
+      const next = stream.entries.get(stream.admitted + 1)
+      if (next === undefined) break
+      this.#admit(stream, next)
+    }
   }
 
   #allWaiting(): Entry[] {
@@ -293,6 +366,25 @@ export class ChatLog {
     return entries.sort(compareEntries)
   }
 
+  #countWaiting(): number {
+    let count = 0
+    for (const { have, admitted } of this.#waiting) count += have - admitted
+    return count
+  }
+
+  #lamportOf(hash: string): number {
+    return this.#lamports.get(hash)?.lamport ?? 0
+  }
+
+  /** The Lamport time of an entry, by what is known of those before it. At its end, time stands still. */
+  #lamportAfter(previous: string | undefined, parents: readonly string[]): number {
+    const times = parents.map((hash) => this.#lamportOf(hash))
+    return Math.min(
+      MaxTime,
+      1 + Math.max(previous === undefined ? 0 : this.#lamportOf(previous), ...times, 0),
+    )
+  }
+
   /** By tenths, so that whoever keeps the log on disk need not write it anew for every entry. */
   #trim(): void {
     const { maxEntries } = this.#options
@@ -300,19 +392,27 @@ export class ChatLog {
     for (const entry of this.#order.splice(0, this.#order.length - Math.floor(maxEntries * 0.9))) {
       const stream = this.#streams.get(entry.stream)
       if (stream === undefined) continue
-      if (stream.base !== undefined) this.#forget(stream.base.hash)
+      if (stream.base !== undefined) this.#forget(stream, stream.base.hash)
       stream.base = baseOf(entry)
       stream.entries.delete(entry.sequence)
     }
   }
 
-  #know({ hash, lamport }: Pick<Base, 'hash' | 'lamport'>): void {
-    this.#lamports.set(hash, lamport)
+  #know({ key }: Stream, { hash, lamport }: Pick<Base, 'hash' | 'lamport'>): void {
+    this.#lamports.set(hash, { lamport, stream: key })
     this.#heads.add(hash)
     this.#clock = Math.max(this.#clock, lamport)
   }
 
-  #forget(hash: string): void {
+  #drop(stream: Stream, entry: Entry): void {
+    stream.entries.delete(entry.sequence)
+    this.#forget(stream, entry.hash)
+    const index = this.#order.indexOf(entry)
+    if (index >= 0) this.#order.splice(index, 1)
+  }
+
+  #forget({ key }: Stream, hash: string): void {
+    if (this.#lamports.get(hash)?.stream !== key) return
     this.#lamports.delete(hash)
     this.#heads.delete(hash)
   }
@@ -333,6 +433,11 @@ export class ChatLog {
     this.#streamsOfAuthor.set(author, (this.#streamsOfAuthor.get(author) ?? 0) + 1)
     return stream
   }
+}
+
+/** The hashes that an entry names. */
+function before({ previous, parents }: Entry): readonly string[] {
+  return previous === undefined ? parents : [previous, ...parents]
 }
 
 function baseOf({ sequence, hash, lamport }: Entry): Base {

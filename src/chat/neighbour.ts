@@ -4,7 +4,9 @@
  */
 import { concatenate } from '../core/encoding.js'
 import { earliest } from '../core/machine.js'
-import { type ChatLog, Window } from './log.js'
+import type { Crypto } from '../core/ports.js'
+import type { Entry } from './entry.js'
+import { authorOf, type ChatLog, Window } from './log.js'
 import {
   type FragmentPayload,
   fragmentEntry,
@@ -13,7 +15,7 @@ import {
   type VectorLine,
   writeLines,
 } from './payload.js'
-import { type Base, MaxStreams } from './vector.js'
+import { type Base, digestOf, HeadBytes, MaxStreams, NoHead, type StreamState } from './vector.js'
 
 /** How long what was received is gathered before it is acknowledged, and how many entries end the wait. */
 const AcknowledgeMs = 5
@@ -39,10 +41,11 @@ const MaxInFlight = 64
 const MaxAssemblies = 64
 
 export interface NeighbourOptions {
+  readonly crypto: Pick<Crypto, 'sha256'>
   readonly log: ChatLog
-  /** The digest of a replica that has nothing. */
-  readonly emptyDigest: string
-  /** Where streams begin for a reader who has nothing; undefined where that reader gets all there is. */
+  /** The other's key, in hex. */
+  readonly author: string
+  /** Where streams begin for a newcomer; undefined where it gets all there is. */
   readonly tail: (() => ReadonlyMap<string, Base>) | undefined
   /** What to say of a stream's delivery, to this neighbour. */
   readonly deliveredOf: (stream: string) => number
@@ -52,12 +55,11 @@ export interface NeighbourOptions {
   readonly transmit: (payload: Uint8Array) => void
 }
 
-interface Theirs {
-  readonly have: number
+interface Theirs extends StreamState {
   readonly beyond: number
 }
 
-const Nothing: Theirs = { have: 0, beyond: 0 }
+const Nothing: Theirs = { have: 0, head: NoHead, beyond: 0 }
 
 export class Neighbour {
   readonly #options: NeighbourOptions
@@ -70,7 +72,9 @@ export class Neighbour {
   /** Streams whose line is to be said. */
   readonly #unsaid = new Set<string>()
   readonly #assemblies = new Map<string, Map<number, Uint8Array>>()
-  /** For a reader who had nothing: what it is not given. */
+  /** Whether it has never posted anything that came here. */
+  readonly #isUnheard: boolean
+  /** For a newcomer: what it is not given. */
   #floors: ReadonlyMap<string, Base> | undefined
   /** Whether it is known what the other has, so that sending makes sense. */
   #isKnown = false
@@ -87,6 +91,7 @@ export class Neighbour {
 
   constructor(now: number, options: NeighbourOptions) {
     this.#options = options
+    this.#isUnheard = Array.from(options.log.streams).every((stream) => authorOf(stream) !== options.author)
     this.#compareAt = now
   }
 
@@ -96,11 +101,11 @@ export class Neighbour {
   }
 
   handleLines(now: number, { ask, whole, digest, lines }: LinesPayload): void {
-    const { log, emptyDigest } = this.#options
+    const { log } = this.#options
     for (const line of lines) this.#learn(now, line.stream, line)
     const same = digest === log.digest
     if (same) this.#learnSame()
-    else if (digest === emptyDigest && !this.#isKnown) this.#giveTail(now)
+    else if (!this.#isKnown && this.#isNewcomer(digest)) this.#giveTail(now)
     else if (whole) this.#becomeKnown()
     if (ask && same) this.#sayAt(now)
     else if (ask) this.#wholeAt ??= Math.max(now, this.#wholeSaidAt + WholeGapMs)
@@ -128,8 +133,10 @@ export class Neighbour {
   }
 
   /** Notes that an entry came from there: it is acknowledged, and the other has all up to it. */
-  noteReceived(now: number, stream: string, sequence: number): void {
-    this.#learn(now, stream, { have: Math.max(this.have(stream), sequence), beyond: 0 })
+  noteReceived(now: number, { stream, sequence, hash }: Entry): void {
+    if (sequence > this.have(stream)) {
+      this.#learn(now, stream, { have: sequence, head: hash.slice(0, 2 * HeadBytes), beyond: 0 })
+    }
     this.#unsaid.add(stream)
     this.#unacknowledged += 1
     this.#sayAt(this.#unacknowledged >= AcknowledgeEntries ? now : now + AcknowledgeMs)
@@ -161,13 +168,15 @@ export class Neighbour {
     if (this.#repairAt !== undefined && now >= this.#repairAt) {
       this.#repairMs = Math.min(2 * this.#repairMs, RepairLimitMs)
       this.#repairAt = now + this.#repairMs
+      this.#forget()
+      this.#compareAt = Math.min(this.#compareAt, now + HelloMs)
       this.#sayWhole(now, true)
     }
     if (this.#wholeAt !== undefined && now >= this.#wholeAt) this.#sayWhole(now, !this.#isKnown)
     if (this.#linesAt !== undefined && now >= this.#linesAt) this.#sayLines()
     if (now >= this.#compareAt) this.#compare(now)
     if (this.#resendAt !== undefined && now >= this.#resendAt) {
-      for (const stream of this.#inFlight.keys()) this.#behind.add(stream)
+      this.#giveUpFlight(now)
       this.#offer(now)
       this.#resendMs = Math.min(2 * this.#resendMs, ResendLimitMs)
       this.#scheduleResend()
@@ -178,12 +187,27 @@ export class Neighbour {
     return earliest(this.#linesAt, this.#compareAt, this.#wholeAt, this.#resendAt, this.#repairAt)
   }
 
-  #learn(now: number, stream: string, { have, beyond }: Theirs): void {
+  /** Whether a digest says that the other has nothing, or nothing but what it has just posted. */
+  #isNewcomer(digest: string): boolean {
+    const { author, crypto } = this.#options
+    const own = this.#isUnheard
+      ? Array.from(this.#theirs).filter(([stream]) => authorOf(stream) === author)
+      : []
+    return digest === digestOf(crypto, own)
+  }
+
+  #learn(now: number, stream: string, { have, head, beyond }: Theirs): void {
+    const ours = this.#options.log.hash(stream, have)
+    // That is another entry than ours: what is here of the stream is not what it has.
+    if (ours?.startsWith(head) === false) {
+      this.#behind.add(stream)
+      return
+    }
     const before = this.#theirs.get(stream)
     if (before === undefined && this.#theirs.size >= MaxStreams) return
     // Datagrams overtake each other: what it had, it has.
     if (before !== undefined && have < before.have) return
-    this.#theirs.set(stream, { have, beyond })
+    this.#theirs.set(stream, { have, head, beyond })
     if (before?.have !== have) this.#progress(now)
     const sent = this.#inFlight.get(stream)
     for (const sequence of sent?.keys() ?? []) {
@@ -205,7 +229,7 @@ export class Neighbour {
 
   #learnSame(): void {
     const { log } = this.#options
-    for (const stream of log.streams) this.#theirs.set(stream, { have: log.have(stream), beyond: 0 })
+    for (const stream of log.streams) this.#theirs.set(stream, { ...log.state(stream), beyond: 0 })
     this.#behind.clear()
     this.#inFlight.clear()
     this.#inFlightCount = 0
@@ -216,12 +240,23 @@ export class Neighbour {
   }
 
   #giveTail(now: number): void {
-    this.#floors = this.#options.tail?.()
+    // What was said once since it connected is meant for it, and stays.
+    this.#floors ??= this.#options.tail?.()
     this.#becomeKnown()
     for (const stream of this.#floors?.keys() ?? []) this.#unsaid.add(stream)
     // Before any entry: it says where streams begin.
     if (this.#unsaid.size > 0) this.#sayAt(now)
     if (this.#linesAt !== undefined) this.#sayLines()
+  }
+
+  /** Learns anew what the other has: it may have lost something since it said so. */
+  #forget(): void {
+    this.#theirs.clear()
+    this.#behind.clear()
+    this.#inFlight.clear()
+    this.#inFlightCount = 0
+    this.#resendAt = undefined
+    this.#isKnown = false
   }
 
   #becomeKnown(): void {
@@ -237,6 +272,20 @@ export class Neighbour {
       if (this.#offerStream(now, stream)) this.#behind.delete(stream)
     }
     this.#scheduleResend()
+  }
+
+  /** What was not acknowledged goes to the end of the line: it must not keep the rest from its turn. */
+  #giveUpFlight(now: number): void {
+    for (const [stream, sent] of this.#inFlight) {
+      for (const [sequence, at] of sent) {
+        if (now < at + this.#resendMs) continue
+        sent.delete(sequence)
+        this.#inFlightCount -= 1
+        this.#behind.delete(stream)
+        this.#behind.add(stream)
+      }
+      if (sent.size === 0) this.#inFlight.delete(stream)
+    }
   }
 
   #scheduleResend(): void {
@@ -256,9 +305,8 @@ export class Neighbour {
     if (theirs.have < from) this.noteNews(now, stream)
     for (let sequence = from + 1; sequence <= to; sequence += 1) {
       if (hasSequence(theirs, sequence)) continue
-      const sentAt = this.#inFlight.get(stream)?.get(sequence)
-      if (sentAt !== undefined && now < sentAt + this.#resendMs) continue
-      if (sentAt === undefined && this.#inFlightCount >= MaxInFlight) return false
+      if (this.#inFlight.get(stream)?.has(sequence) === true) continue
+      if (this.#inFlightCount >= MaxInFlight) return false
       const entry = log.entry(stream, sequence)
       if (entry === undefined) return true
       this.#noteSent(now, stream, sequence)
@@ -270,7 +318,7 @@ export class Neighbour {
   #noteSent(now: number, stream: string, sequence: number): void {
     const sent = this.#inFlight.get(stream) ?? new Map<number, number>()
     this.#inFlight.set(stream, sent)
-    if (!sent.has(sequence)) this.#inFlightCount += 1
+    this.#inFlightCount += 1
     sent.set(sequence, now)
   }
 
@@ -318,7 +366,7 @@ export class Neighbour {
     const { log, deliveredOf } = this.#options
     return {
       stream,
-      have: log.have(stream),
+      ...log.state(stream),
       beyond: log.beyond(stream),
       delivered: deliveredOf(stream),
       floor: this.#floorOf(stream),
@@ -335,7 +383,7 @@ export class Neighbour {
   }
 }
 
-function hasSequence({ have, beyond }: Theirs, sequence: number): boolean {
+function hasSequence({ have, beyond }: Pick<Theirs, 'have' | 'beyond'>, sequence: number): boolean {
   const bit = sequence - have - 2
   return sequence <= have || (bit >= 0 && bit < 32 && ((beyond >>> bit) & 1) === 1)
 }

@@ -2,21 +2,21 @@
  * What replicas say to each other, in datagrams of at most 1000 bytes (docs/protocol.md, Chat):
  *
  *     lines      1 ‖ flags (1) ‖ digest (8) ‖ line…
- *     line       author (32) ‖ incarnation (8) ‖ have (4) ‖ beyond (4) ‖ delivered (4)
+ *     line       author (32) ‖ incarnation (8) ‖ have (4) ‖ head (8) ‖ beyond (4) ‖ delivered (4)
  *                ‖ floor (4) ‖ floor hash (32) ‖ floor Lamport time (6)
  *     fragment   2 ‖ entry (16, the start of its hash) ‖ index (1) ‖ count (1) ‖ bytes
  */
 import { concatenate, toHex } from '../core/encoding.js'
 import { DecodeError } from '../core/errors.js'
 import { type Entry, hashBytes, LargestEntryBytes } from './entry.js'
-import { type Base, BaseBytes, DigestBytes, getBase, StreamBytes, setBase } from './vector.js'
+import { type Base, BaseBytes, DigestBytes, getBase, HeadBytes, StreamBytes, setBase } from './vector.js'
 
 export const MaxPayloadBytes = 1000
 
 const Type = { Lines: 1, Fragment: 2 } as const
 const Flag = { Ask: 1, Whole: 2 } as const
 const LinesHeaderBytes: number = 2 + DigestBytes
-const LineBytes: number = StreamBytes + 12 + BaseBytes
+const LineBytes: number = StreamBytes + 12 + HeadBytes + BaseBytes
 const FragmentHeaderBytes = 19
 const FragmentIdBytes = 16
 const FragmentBytes: number = MaxPayloadBytes - FragmentHeaderBytes
@@ -31,6 +31,8 @@ export interface VectorLine {
   readonly stream: string
   /** The highest sequence up to which there is no gap, the floor included. */
   readonly have: number
+  /** The start of the hash of the entry `have`, in hex; zeros where have is 0. */
+  readonly head: string
   /** Bit k: it also has sequence have + 2 + k. */
   readonly beyond: number
   /** The highest sequence that every member online has, as the hub tells the author, and the author back; else 0. */
@@ -108,20 +110,22 @@ function readLines(bytes: Uint8Array): LinesPayload {
 function writeLine(bytes: Uint8Array, view: DataView, offset: number, line: VectorLine): void {
   bytes.set(hashBytes(line.stream, StreamBytes), offset)
   view.setUint32(offset + 40, line.have)
-  view.setUint32(offset + 44, line.beyond)
-  view.setUint32(offset + 48, line.delivered)
-  if (line.floor !== undefined) setBase(view, offset + 52, line.floor)
+  bytes.set(hashBytes(line.head, HeadBytes), offset + 44)
+  view.setUint32(offset + 52, line.beyond)
+  view.setUint32(offset + 56, line.delivered)
+  if (line.floor !== undefined) setBase(view, offset + 60, line.floor)
 }
 
 function readLine(bytes: Uint8Array, view: DataView, offset: number): VectorLine {
   const have = view.getUint32(offset + 40)
-  const floor = getBase(view, offset + 52)
+  const floor = getBase(view, offset + 60)
   if (floor !== undefined && floor.sequence > have) throw invalid()
   return {
     stream: toHex(bytes.subarray(offset, offset + StreamBytes)),
     have,
-    beyond: view.getUint32(offset + 44),
-    delivered: view.getUint32(offset + 48),
+    head: toHex(bytes.subarray(offset + 44, offset + 52)),
+    beyond: view.getUint32(offset + 52),
+    delivered: view.getUint32(offset + 56),
     floor,
   }
 }

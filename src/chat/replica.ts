@@ -11,20 +11,32 @@ import { toHex, utf8 } from '../core/encoding.js'
 import { DecodeError, GonetError, UsageError } from '../core/errors.js'
 import { earliest, type Machine } from '../core/machine.js'
 import type { Crypto, Random, Store, Wall } from '../core/ports.js'
-import { compareEntries, decodeEntry, type Entry, streamOf, writeEntry } from './entry.js'
+import {
+  compareEntries,
+  decodeEntry,
+  type Entry,
+  MaxSequence,
+  MaxTime,
+  streamOf,
+  writeEntry,
+} from './entry.js'
 import { Journal } from './journal.js'
 import { authorOf, ChatLog } from './log.js'
 import { Neighbour } from './neighbour.js'
-import { type FragmentPayload, type LinesPayload, readPayload } from './payload.js'
+import { type FragmentPayload, type LinesPayload, readPayload, type VectorLine } from './payload.js'
 import { isEntryText, MaxTextBytes } from './text.js'
-import { digestOf } from './vector.js'
+import type { Base } from './vector.js'
 
 /** Entries kept at least, whatever the history for newcomers: for members that are away. */
 const KeptEntries = 5000
 /** Entries looked at, a second, of one neighbour. What is beyond is dropped; whoever sent it repeats it. */
 const EntriesPerSecond = 1000
+/** Floors believed of one neighbour of the hub: so many at once, and one a second. */
+const FloorsAtOnce = 64
 /** What came in is on disk after this at the latest. */
 const FlushMs = 5
+/** When a disk that failed is tried again. */
+const FlushRetryMs = 5000
 /** Entries wait for their parents so long at most. */
 const ParentsMs = 10_000
 /** An entry is late where one that belongs after it was shown so long ago or longer. */
@@ -78,12 +90,17 @@ export interface ChatTransmit {
 interface OwnStream {
   readonly incarnation: Uint8Array
   readonly name: string
+  /** Whether it comes from the disk, which may have been put back to what it was once. */
+  readonly isLoaded: boolean
+  /** Up to where it is known to be what others have, or was on disk at the start. */
+  confirmed: number
 }
 
 interface Link {
   readonly author: string
   readonly sync: Neighbour
-  readonly bucket: TokenBucket
+  readonly entries: TokenBucket
+  readonly floors: TokenBucket
 }
 
 export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
@@ -93,7 +110,6 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   readonly #log: ChatLog
   readonly #journal: Journal
   readonly #self: string
-  readonly #emptyDigest: string
   readonly #links = new Map<string, Link>()
   readonly #transmits: ChatTransmit[] = []
   readonly #events: ChatEvent[] = []
@@ -103,6 +119,8 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   readonly #recentlyShown: { readonly at: number; readonly entry: Entry }[] = []
   /** The last in the log's order of what was shown `LateMs` ago or longer. */
   #shown: Entry | undefined
+  /** Texts that were posted under numbers that were used already, and are to be posted again. */
+  readonly #displaced: string[] = []
   #flushAt: number | undefined
   #releaseAt: number | undefined
   /** Whether the disk lacks what appending cannot add. */
@@ -116,13 +134,13 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
     this.#log = new ChatLog({ crypto, room, maxEntries: Math.max(historyLimit, KeptEntries) })
     this.#journal = new Journal(store)
     this.#self = toHex(author.publicKey)
-    this.#emptyDigest = digestOf(crypto, [])
     this.#stream = this.#load() ?? this.#newStream()
   }
 
   /** Messages of ours that not every member online is known to have. */
   get undelivered(): number {
-    return this.#undeliveredStreams().reduce((count, stream) => count + this.#undeliveredOf(stream), 0)
+    const streams = this.#undeliveredStreams()
+    return streams.reduce((count, stream) => count + this.#undeliveredOf(stream), this.#displaced.length)
   }
 
   /**
@@ -130,31 +148,32 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
    * @throws UsageError `message-invalid`; GonetError `store-failed`. Then nothing was posted.
    */
   post(now: number, text: string): string {
-    if (!isEntryText(text)) {
-      throw new UsageError('message-invalid', 'A message is 1 to 4096 bytes of text', {
-        advice: `This one has ${utf8(text).length}; ${MaxTextBytes} is the most`,
-      })
-    }
+    if (!isEntryText(text)) throw invalidText(text)
     const { author, crypto, name, room, wall } = this.#options
+    if (this.#log.have(this.#stream.name) >= MaxSequence) this.#stream = this.#newStream()
     const { incarnation, name: stream } = this.#stream
-    const have = this.#log.have(stream)
-    const previous = this.#log.entry(stream, have)?.hash ?? this.#log.base(stream)?.hash
-    const { parents, lamport } = this.#log.position()
+    const wallMs = Math.min(MaxTime, Math.max(0, Math.round(wall.unixMs())))
     const content = {
       author: author.publicKey,
       incarnation,
-      sequence: have + 1,
-      previous,
-      parents: parents.filter((parent) => parent !== previous),
-      lamport,
-      wallMs: Math.max(0, Math.round(wall.unixMs())),
+      ...this.#log.position(stream),
+      wallMs,
       name,
       text,
     }
     const entry = writeEntry(crypto, room, content, (bytes) => author.sign(bytes))
-    if (have === 0) this.#journal.addIncarnation(incarnation)
-    this.#journal.addEntry(entry.bytes)
-    this.#journal.flush()
+    try {
+      // What comes to lie behind a torn record would be lost with it.
+      if (this.#rewriteNeeded) this.#rewrite()
+      if (entry.sequence === 1) this.#journal.addIncarnation(incarnation)
+      this.#journal.addEntry({ bytes: entry.bytes, waits: false })
+      this.#journal.flush()
+    } catch (error) {
+      // What waited beside it is not on disk either.
+      this.#rewriteNeeded = true
+      this.#flushAt ??= now + FlushMs
+      throw error
+    }
     this.#log.add(entry)
     this.#added(now, entry, undefined)
     for (const { sync } of this.#links.values()) sync.notePosted(now)
@@ -162,7 +181,8 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   }
 
   /**
-   * Begins to sync with a member that a tunnel leads to.
+   * Begins to sync with a member that a tunnel leads to; begins anew with one that is there already. Unlike a
+   * removal, that delivers nothing.
    * @param id names it in transmits
    * @param publicKey the member's Ed25519 key
    */
@@ -170,8 +190,9 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
     const { hub, historyLimit } = this.#options
     const author = toHex(publicKey)
     const sync = new Neighbour(now, {
+      crypto: this.#options.crypto,
       log: this.#log,
-      emptyDigest: this.#emptyDigest,
+      author,
       tail: hub ? () => this.#log.tail(historyLimit) : undefined,
       deliveredOf: (stream) => {
         // The hub says it to the author, and the author says back what it knows.
@@ -180,7 +201,9 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
       undelivered: () => (hub ? [] : this.#undeliveredStreams()),
       transmit: (payload) => void this.#transmits.push({ neighbour: id, payload }),
     })
-    this.#links.set(id, { author, sync, bucket: new TokenBucket(EntriesPerSecond, EntriesPerSecond) })
+    const entries = new TokenBucket(EntriesPerSecond, EntriesPerSecond)
+    this.#links.set(id, { author, sync, entries, floors: new TokenBucket(1, FloorsAtOnce) })
+    this.#collect(now)
   }
 
   /** Forgets a member that is gone: it no longer counts for deliveries. Does nothing for an unknown one. */
@@ -205,9 +228,16 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   }
 
   handleTimeout(now: number): void {
-    if (this.#releaseAt !== undefined && now >= this.#releaseAt) this.#log.release()
-    // Whatever is acknowledged is on disk before.
-    if (this.#flushAt !== undefined) this.flush()
+    if (this.#releaseAt !== undefined && now >= this.#releaseAt) {
+      this.#releaseAt = undefined
+      this.#log.release()
+    }
+    // Whatever is acknowledged is on disk before, as long as there is a disk.
+    if (this.#flushAt !== undefined && (!this.#storeFailed || now >= this.#flushAt)) {
+      this.flush()
+      if (this.#storeFailed) this.#flushAt = now + FlushRetryMs
+      else this.#postDisplaced(now)
+    }
     for (const { sync } of this.#links.values()) sync.handleTimeout(now)
     this.#collect(now)
   }
@@ -216,7 +246,8 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   flush(): void {
     this.#flushAt = undefined
     try {
-      if (this.#rewriteNeeded || this.#journal.records > 2 * this.#log.size + 1000) this.#rewrite()
+      const needed = this.#log.size + 2 * this.#log.streamCount
+      if (this.#rewriteNeeded || this.#journal.records > 2 * needed + 1000) this.#rewrite()
       else this.#journal.flush()
       this.#storeFailed = false
     } catch (error) {
@@ -241,13 +272,10 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   }
 
   #handleLines(now: number, link: Link, payload: LinesPayload): void {
-    for (const { stream, floor, delivered } of payload.lines) {
-      const isTrusted = !this.#options.hub || authorOf(stream) === link.author
-      // A guest cannot make the hub give up what others wrote.
-      if (floor !== undefined && isTrusted && this.#log.skipTo(stream, floor)) {
-        this.#rewriteNeeded = true
-        this.#flushAt ??= now + FlushMs
-      }
+    for (const line of payload.lines) {
+      const { stream, floor, delivered } = line
+      this.#compareOwn(now, line)
+      if (floor !== undefined) this.#takeFloor(now, link, stream, floor)
       if (!this.#options.hub) {
         if (authorOf(stream) === this.#self) this.#setDelivered(now, stream, delivered)
       } else if (authorOf(stream) === link.author && delivered < (this.#delivered.get(stream) ?? 0)) {
@@ -255,10 +283,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
       }
     }
     link.sync.handleLines(now, payload)
-    for (const { stream, have } of payload.lines) {
-      this.#judgeDelivery(now, stream)
-      if (have > this.#log.have(stream)) this.#noticeLostState(stream)
-    }
+    for (const { stream } of payload.lines) this.#judgeDelivery(now, stream)
     if (payload.digest !== this.#log.digest) return
     this.#log.release()
     for (const stream of this.#log.streams) this.#judgeDelivery(now, stream)
@@ -267,7 +292,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   #handleFragment(now: number, id: string, link: Link, payload: FragmentPayload): void {
     const bytes = link.sync.handleFragment(payload)
     if (bytes === undefined) return
-    if (!link.bucket.take(now)) {
+    if (!link.entries.take(now)) {
       this.counters.count('chat-rate')
       return
     }
@@ -276,35 +301,53 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
       this.counters.count('chat-fragments')
       return
     }
-    if (!this.#options.accepts(entry.author)) {
+    const own = toHex(entry.author) === this.#self
+    if (!own && !this.#options.accepts(entry.author)) {
       this.counters.count('chat-author-unknown')
       return
     }
     const verdict = this.#log.receive(entry)
     if (verdict !== 'added' && verdict !== 'known') {
       this.counters.count(verdict)
+      // Its author may have lost what is here: it is to see that.
+      if (verdict === 'chat-entry-fork' && toHex(entry.author) === link.author) {
+        link.sync.noteNews(now, entry.stream)
+      }
       return
     }
-    link.sync.noteReceived(now, entry.stream, entry.sequence)
-    if (verdict === 'known') return
-    this.#journal.addEntry(entry.bytes)
+    link.sync.noteReceived(now, entry)
+    if (verdict === 'known') {
+      this.#judgeDelivery(now, entry.stream)
+      return
+    }
+    this.#journal.addEntry({ bytes: entry.bytes, waits: this.#log.admitted(entry.stream) < entry.sequence })
+    if (entry.stream === this.#stream.name) {
+      // Signed by us, and not here: proof that this is not all that we wrote. What it follows is known there.
+      if (entry.sequence <= this.#log.have(entry.stream)) this.#stream.confirmed = entry.sequence
+      this.#loseStream(now)
+    }
     this.#added(now, entry, id)
-    this.#noticeLostState(entry.stream)
     if (this.#log.isWaiting) link.sync.askSoon(now)
   }
 
   /** After an entry has come, from a neighbour or from here. */
-  #added(now: number, { stream }: Entry, from: string | undefined): void {
+  #added(now: number, added: Entry, from: string | undefined): void {
+    const { stream } = added
     this.#flushAt ??= now + FlushMs
     for (const [id, { sync }] of this.#links) if (id !== from) sync.noteAdded(now, stream)
     this.#judgeDelivery(now, stream)
-    this.#collect(now)
+    this.#collect(now, added)
   }
 
-  #collect(now: number): void {
+  /** @param added what has come just now, if anything has: others that are admitted had to wait */
+  #collect(now: number, added?: Entry): void {
     this.#releaseAt = this.#log.isWaiting ? (this.#releaseAt ?? now + ParentsMs) : undefined
     for (let entry = this.#log.pollAdmitted(); entry !== undefined; entry = this.#log.pollAdmitted()) {
       const { author, id, name, text } = entry
+      if (entry !== added) {
+        this.#journal.addShown(entry.stream, entry.sequence)
+        this.#flushAt ??= now + FlushMs
+      }
       const own = toHex(author) === this.#self
       this.#events.push({ type: 'message', own, author, id, name, text, late: this.#isLate(now, entry) })
     }
@@ -354,24 +397,76 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
     }
     this.#journal.addDelivered(stream, sequence)
     this.#flushAt ??= now + FlushMs
-    for (let each = before + 1; each <= sequence; each += 1) {
+    const first = Math.max(before, this.#log.base(stream)?.sequence ?? 0) + 1
+    for (let each = first; each <= sequence; each += 1) {
       const entry = this.#log.entry(stream, each)
       if (entry !== undefined) this.#events.push({ type: 'delivered', id: entry.id })
     }
   }
 
   /**
-   * Where another has more of the stream that we write than we had, our state is not what it was: that
-   * stream's numbers are not ours to use any more.
+   * Where another has more of the stream that we write than we have, or something else, our state is not what
+   * it was. That another says so is no proof: of streams that began after the start, it cannot be.
    */
-  #noticeLostState(stream: string): void {
+  #compareOwn(now: number, { stream, have, head }: VectorLine): void {
+    if (stream !== this.#stream.name) return
+    const ours = this.#log.hash(stream, have)
+    if (ours?.startsWith(head) === true) this.#stream.confirmed = Math.max(this.#stream.confirmed, have)
+    else if (this.#stream.isLoaded && (ours !== undefined || have > this.#log.have(stream)))
+      this.#loseStream(now)
+  }
+
+  /** Leaves the stream that we write to whoever has more of it, and takes what only we have to a new one. */
+  #loseStream(now: number): void {
+    const { name } = this.#stream
+    const have = this.#log.have(name)
+    const confirmed = Math.max(this.#stream.confirmed, this.#log.base(name)?.sequence ?? 0)
+    for (let sequence = confirmed + 1; sequence <= have; sequence += 1) {
+      const entry = this.#log.entry(name, sequence)
+      if (entry !== undefined) this.#displaced.push(entry.text)
+    }
+    this.#log.truncate(name, confirmed)
+    this.#stream = this.#newStream()
+    this.#rewriteNeeded = true
+    this.#flushAt ??= now + FlushMs
+  }
+
+  #postDisplaced(now: number): void {
+    for (let text = this.#displaced[0]; text !== undefined; text = this.#displaced[0]) {
+      try {
+        this.post(now, text)
+      } catch (error) {
+        if (!(error instanceof GonetError)) throw error
+        return
+      }
+      this.#displaced.shift()
+    }
+  }
+
+  #takeFloor(now: number, link: Link, stream: string, floor: Base): void {
+    if (floor.sequence <= this.#log.have(stream)) return
+    // A guest cannot make the hub give up what others wrote, nor drive its time on.
+    if (this.#options.hub) {
+      if (authorOf(stream) !== link.author || !this.#log.isNear(floor.lamport)) return
+      if (!link.floors.take(now)) {
+        this.counters.count('chat-rate')
+        return
+      }
+    }
+    if (!this.#log.skipTo(stream, floor)) return
+    this.#journal.addBase(stream, floor)
+    this.#flushAt ??= now + FlushMs
     if (stream === this.#stream.name) this.#stream = this.#newStream()
+    for (const each of this.#links.values()) if (each !== link) each.sync.noteAdded(now, stream)
   }
 
   #rewrite(): void {
     const own = Array.from(this.#delivered).filter(([stream]) => authorOf(stream) === this.#self)
     this.#journal.rewrite({
-      entries: this.#log.entries.map(({ bytes }) => bytes),
+      entries: this.#log.entries.map(({ bytes, stream, sequence }) => ({
+        bytes,
+        waits: sequence > this.#log.admitted(stream),
+      })),
       bases: this.#log.bases,
       delivered: new Map(own),
       incarnation: this.#log.have(this.#stream.name) > 0 ? this.#stream.incarnation : undefined,
@@ -380,28 +475,45 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   }
 
   #load(): OwnStream | undefined {
-    const { entries, bases, delivered, incarnation } = this.#journal.load()
+    const { entries, shown, bases, delivered, incarnation } = this.#journal.load()
     for (const [stream, base] of bases) this.#log.skipTo(stream, base)
-    for (const bytes of entries) this.#restore(bytes)
-    this.#log.release()
-    // What was shown before is not shown again.
-    while (this.#log.pollAdmitted() !== undefined);
+    const seen = new Map(shown)
+    const restored = entries.flatMap(({ bytes, waits }) => {
+      const entry = this.#decodeKept(bytes)
+      if (entry === undefined) return []
+      const { stream, sequence } = entry
+      if (!waits) seen.set(stream, Math.max(seen.get(stream) ?? 0, sequence))
+      return [entry]
+    })
+    // What was shown before is not shown again; what waited is.
+    this.#log.restore(restored, (stream) => seen.get(stream) ?? 0)
     for (const [stream, sequence] of delivered) this.#delivered.set(stream, sequence)
     if (incarnation === undefined) return undefined
-    return { incarnation, name: streamOf(this.#options.author.publicKey, incarnation) }
+    const name = streamOf(this.#options.author.publicKey, incarnation)
+    return { incarnation, name, isLoaded: true, confirmed: this.#log.have(name) }
   }
 
-  #restore(bytes: Uint8Array): void {
+  #decodeKept(bytes: Uint8Array): Entry | undefined {
     try {
-      this.#log.restore(decodeEntry(this.#options.crypto, bytes))
+      return decodeEntry(this.#options.crypto, bytes)
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error
       this.counters.count(error.code)
+      return undefined
     }
   }
 
   #newStream(): OwnStream {
     const incarnation = this.#options.random.bytes(8)
-    return { incarnation, name: streamOf(this.#options.author.publicKey, incarnation) }
+    const name = streamOf(this.#options.author.publicKey, incarnation)
+    return { incarnation, name, isLoaded: false, confirmed: 0 }
   }
+}
+
+function invalidText(text: string): UsageError {
+  const bytes = utf8(text).length
+  const isSize = bytes < 1 || bytes > MaxTextBytes
+  return new UsageError('message-invalid', `A message is 1 to ${MaxTextBytes} bytes of text`, {
+    advice: isSize ? `This one has ${bytes}` : 'This one has half of a character in it',
+  })
 }

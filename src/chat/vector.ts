@@ -6,8 +6,18 @@ import { getUint48, HashBytes, hashBytes, setUint48 } from './entry.js'
 /** The most streams that a log holds, and that a neighbour may speak of. */
 export const MaxStreams = 4096
 export const DigestBytes = 8
+/** The start of an entry's hash, by which two replicas see that they mean the same entry. */
+export const HeadBytes = 8
+/** In place of a head where there is no entry. */
+export const NoHead: string = '0'.repeat(2 * HeadBytes)
 /** Author and incarnation. */
 export const StreamBytes = 40
+
+/** What a replica has of a stream: up to which sequence, and the start of that entry's hash. */
+export interface StreamState {
+  readonly have: number
+  readonly head: string
+}
 
 /** The entry at which a stream begins for this replica: it and all before it were trimmed, or never given. */
 export interface Base {
@@ -34,18 +44,19 @@ export function getBase(view: DataView, offset: number): Base | undefined {
 }
 
 /**
- * The first 8 bytes, in hex, of the SHA-256 over the streams whose value is not 0, in ascending order, each as
- * author ‖ incarnation ‖ value (4 bytes).
+ * The first 8 bytes, in hex, of the SHA-256 over the streams of which there is something, in ascending order,
+ * each as author ‖ incarnation ‖ have (4) ‖ head (8).
  */
 export function digestOf(
   crypto: Pick<Crypto, 'sha256'>,
-  values: Iterable<readonly [stream: string, value: number]>,
+  states: Iterable<readonly [stream: string, state: StreamState]>,
 ): string {
   const lines: string[] = []
-  for (const [stream, value] of values) {
-    if (value > 0) lines.push(stream + value.toString(16).padStart(8, '0'))
+  for (const [stream, { have, head }] of states) {
+    if (have > 0) lines.push(stream + have.toString(16).padStart(8, '0') + head)
   }
   // Values in hex keep their order and their size, so that the text stands for the bytes.
-  const bytes = fromHex(lines.sort().join(''), lines.length * (StreamBytes + 4)) ?? new Uint8Array()
+  const bytes =
+    fromHex(lines.sort().join(''), lines.length * (StreamBytes + 4 + HeadBytes)) ?? new Uint8Array()
   return toHex(crypto.sha256(bytes).subarray(0, DigestBytes))
 }
