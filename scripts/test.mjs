@@ -19,6 +19,7 @@ try {
     checkWith('types', 'typescript/bin/tsc', ['--noEmit']),
     checkWith('lint', 'eslint/bin/eslint.js', ['.']),
     checkWith('format', '@biomejs/biome/bin/biome', ['check', '.']),
+    checkWith('nothing unused', 'knip/bin/knip.js', []),
   ])
   await runTests(process.argv.slice(2))
 } catch (error) {
