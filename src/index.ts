@@ -12,7 +12,7 @@ import { type OpenRoomOptions, openGuestRoom, openHostRoom } from './node/open-r
 import { State, stateFolder } from './node/state.js'
 import type { Room } from './room/room.js'
 
-export { GonetError, RefusedError, SignallingError, UsageError } from './core/errors.js'
+export { type ErrorDetails, GonetError, RefusedError, SignallingError, UsageError } from './core/errors.js'
 export type { Logger } from './core/ports.js'
 export type { PathKind, RoomEvent } from './room/events.js'
 export type { Member, Room } from './room/room.js'
@@ -63,6 +63,7 @@ async function settings(options: RoomOptions): Promise<OpenRoomOptions> {
     state: new State(stateFolder(state, process.env, process.cwd())),
     logger,
     timeoutMs: timeoutMs === Infinity ? undefined : timeoutMs,
+    abort,
   }
 }
 
@@ -79,13 +80,9 @@ function load({ config, ...options }: RoomOptions): Promise<LoadedConfig> {
 }
 
 async function ready(room: Room, abort: AbortSignal | undefined): Promise<Room> {
-  const leave = (): void => void room.leave()
-  abort?.addEventListener('abort', leave, { once: true })
-  if (abort?.aborted === true) leave()
   try {
     await room.ready
   } catch (error) {
-    abort?.removeEventListener('abort', leave)
     await room.leave()
     abort?.throwIfAborted()
     throw error

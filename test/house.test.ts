@@ -13,7 +13,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const Rooms: Readonly<Record<string, readonly string[]>> = {
   core: [],
   adapters: ['core'],
-  transports: ['core/machine', 'core/errors', 'core/ports'],
+  transports: ['core/machine', 'core/errors', 'core/ports', 'core/bounded'],
   chat: ['core'],
   room: ['core', 'transports', 'chat'],
   node: ['core', 'adapters', 'transports', 'chat', 'room'],

@@ -26,6 +26,8 @@ export async function runRoom({ role, status, options, open }: RoomCommand): Pro
   const leave = new AbortController()
   const stopListening = leaveOnSignals(leave)
   let front: Front | undefined
+  const restore = (): void => front?.output.close()
+  process.on('exit', restore)
   try {
     const logger = await makeLogger(loaded, options, (line) => front?.output.notice(line.trimEnd()))
     front = await makeFront(options, status, () => interrupt(leave))
@@ -44,7 +46,8 @@ export async function runRoom({ role, status, options, open }: RoomCommand): Pro
       leave: leave.signal,
     })
   } finally {
-    front?.output.close()
+    restore()
+    process.off('exit', restore)
     stopListening()
   }
 }

@@ -10,6 +10,10 @@ export async function run(args: readonly string[], version: string): Promise<num
   for (const stream of [stdout, stderr]) stream.on('error', () => undefined)
   const own = args.includes('--') ? args.slice(0, args.indexOf('--')) : args
   const [json, verbose] = [own.includes('--json'), own.includes('--verbose')]
+  const report = (error: unknown): number => reportError(error, { json, verbose, stdout, stderr })
+  // A bug in a callback that nobody waits for.
+  const onUncaught = (error: unknown): void => process.exit(report(error))
+  process.on('uncaughtException', onUncaught)
   let exitCode: number = ExitCode.Done
   try {
     const program = makeProgram(version, (code) => {
@@ -22,6 +26,8 @@ export async function run(args: readonly string[], version: string): Promise<num
     await program.parseAsync(args, { from: 'user' })
     return exitCode
   } catch (error) {
-    return reportError(error, { json, verbose, stdout, stderr })
+    return report(error)
+  } finally {
+    process.off('uncaughtException', onUncaught)
   }
 }

@@ -29,6 +29,11 @@ export class Counters {
     this.#counts.set(reason, (this.#counts.get(reason) ?? 0) + 1)
   }
 
+  /** Adds what was counted elsewhere. */
+  addAll(counts: Iterable<readonly [reason: string, count: number]>): void {
+    for (const [reason, count] of counts) this.#counts.set(reason, this.get(reason) + count)
+  }
+
   get(reason: string): number {
     return this.#counts.get(reason) ?? 0
   }

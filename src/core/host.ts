@@ -5,7 +5,7 @@
  */
 import { Counters, TokenBucket } from './bounded.js'
 import { fromUtf8, toBase32, toHex, utf8 } from './encoding.js'
-import { DecodeError } from './errors.js'
+import { DecodeError, GonetError } from './errors.js'
 import type { Identity } from './identity.js'
 import type { Machine } from './machine.js'
 import {
@@ -66,6 +66,8 @@ export type HostEvent =
   | { readonly type: 'join'; readonly request: JoinRequest }
   /** Candidates found late, of a guest whose join was answered; `join` is its hash in hex. */
   | { readonly type: 'update'; readonly join: string; readonly candidates: string }
+  /** The counter of a later epoch could not be kept: a restarted host overtakes its beacon, if it sees it. */
+  | { readonly type: 'store-failed'; readonly error: GonetError }
 
 export type WelcomeAnswer = Pick<Welcome, 'peer' | 'subnet' | 'address' | 'ice' | 'candidates'>
 
@@ -100,6 +102,8 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
   readonly #transmits: SignalTransmit[] = []
   readonly #events: HostEvent[] = []
   #epoch: Epoch | undefined
+  /** Of the latest epoch. */
+  #counter = 0
   #refreshAt: number | undefined
   #overtakeAfter = -Infinity
   #openJoins = 0
@@ -114,8 +118,12 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
     return this.#topic
   }
 
-  /** Begins an epoch and lays out the beacon. Call it once. */
+  /**
+   * Begins an epoch and lays out the beacon. Call it once.
+   * @throws GonetError `store-failed` where the epoch's counter cannot be kept
+   */
   start(now: number): void {
+    this.#counter = readCounter(this.#options.store)
     this.#transmits.push({ kind: 'watch', topic: this.#topic, box: 'join' })
     this.#transmits.push({ kind: 'watch', topic: this.#topic, box: 'host' })
     this.#beginEpoch(now, 0)
@@ -211,13 +219,13 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
   }
 
   #beginEpoch(now: number, overtakes: number): void {
-    const { crypto, random, store } = this.#options
-    const counter = Math.min(MaxCounter, 1 + Math.max(overtakes, readCounter(store)))
-    store.write(EpochName, utf8(`${counter}\n`))
+    const { crypto, random } = this.#options
+    this.#counter = Math.min(MaxCounter, 1 + Math.max(overtakes, this.#counter))
+    this.#keepCounter()
     if (this.#epoch !== undefined) this.#retractBeacon(this.#epoch.id)
     this.#openJoins = 0
     this.#epoch = {
-      id: counter.toString(16).padStart(8, '0') + toHex(random.bytes(4)),
+      id: this.#counter.toString(16).padStart(8, '0') + toHex(random.bytes(4)),
       seal: crypto.boxKeyPair(random.bytes(32)),
       wireguard: crypto.boxKeyPair(random.bytes(32)),
       joins: new Map(),
@@ -227,6 +235,16 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
     }
     this.#events.push({ type: 'epoch', epoch: this.#epoch.id, wireguard: this.#epoch.wireguard })
     this.#publishBeacon(now)
+  }
+
+  #keepCounter(): void {
+    try {
+      this.#options.store.write(EpochName, utf8(`${this.#counter}\n`))
+    } catch (error) {
+      // A room that runs does not end with its disk.
+      if (this.#epoch === undefined || !(error instanceof GonetError)) throw error
+      this.#events.push({ type: 'store-failed', error })
+    }
   }
 
   #publishBeacon(now: number): void {

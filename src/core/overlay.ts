@@ -12,6 +12,8 @@ import type { RoomId } from './room-id.js'
 const ProvisionalMs = 60_000
 /** Addresses that stick to their keys across restarts. */
 const MaxRemembered = 4096
+/** Addresses given out at a time, before those that can be reclaimed are. */
+const MaxLeases = 2 * MaxRemembered
 const StoreName = 'addresses'
 
 /** An IPv4 network: its first address as a 32-bit number, and its prefix length in bits (8 to 30). */
@@ -85,15 +87,17 @@ interface Lease {
   readonly number: number
   /** When it was last used; provisional leases end `ProvisionalMs` later. */
   usedAt: number
-  committed: boolean
 }
 
 /** Gives out the addresses of a network. An address sticks to its key for as long as there is room. */
 export class AddressPool {
   readonly #subnet: Subnet
   readonly #store: Store
-  readonly #byKey = new Map<string, Lease>()
-  readonly #byNumber = new Map<number, Lease>()
+  /** By key, the least recently used first. */
+  readonly #provisional = new Map<string, Lease>()
+  readonly #committed = new Map<string, Lease>()
+  /** The numbers of all of them. */
+  readonly #taken = new Set<number>()
   #next = 2
 
   constructor(subnet: Subnet, store: Store) {
@@ -108,49 +112,63 @@ export class AddressPool {
    */
   allocate(now: number, publicKey: Uint8Array, inUse: (key: string) => boolean): string | undefined {
     const key = toBase64(publicKey)
-    const known = this.#byKey.get(key)
-    if (known !== undefined) {
-      known.usedAt = now
-      return this.#format(known.number)
-    }
-    const number = this.#free(now, inUse)
+    const leases = this.#committed.has(key) ? this.#committed : this.#provisional
+    const number = leases.get(key)?.number ?? this.#free(now, inUse)
     if (number === undefined) return undefined
-    this.#add({ key, number, usedAt: now, committed: false })
-    return this.#format(number)
+    this.#use(leases, { key, number, usedAt: now })
+    return formatIpv4(this.#subnet.base + number)
   }
 
-  /** Makes a member's address stick, across restarts too: the member was admitted. */
+  /**
+   * Makes a member's address stick, across restarts too: the member was admitted.
+   * @throws GonetError `store-failed`: then it sticks until the restart
+   */
   commit(now: number, publicKey: Uint8Array): void {
-    const lease = this.#byKey.get(toBase64(publicKey))
+    const key = toBase64(publicKey)
+    const provisional = this.#provisional.get(key)
+    const lease = provisional ?? this.#committed.get(key)
     if (lease === undefined) return
-    lease.usedAt = now
-    if (lease.committed) return
-    lease.committed = true
-    const committed = Array.from(this.#byKey.values()).filter((each) => each.committed)
-    const lines = committed.slice(-MaxRemembered).map((each) => `${each.key} ${each.number}\n`)
-    this.#store.write(StoreName, utf8(lines.join('')))
+    this.#provisional.delete(key)
+    this.#use(this.#committed, { ...lease, usedAt: now })
+    if (provisional === undefined) return
+    const remembered = Array.from(this.#committed.values()).slice(-MaxRemembered)
+    this.#store.write(StoreName, utf8(remembered.map((each) => `${each.key} ${each.number}\n`).join('')))
   }
 
   #free(now: number, inUse: (key: string) => boolean): number | undefined {
+    const isCrowded = this.#taken.size >= MaxLeases
+    return (isCrowded ? undefined : this.#fresh()) ?? this.#reclaimed(now, inUse) ?? this.#fresh()
+  }
+
+  /** The lowest number that was never given out. */
+  #fresh(): number | undefined {
     const last = hostCount(this.#subnet.prefixLength) - 2
     while (this.#next <= last) {
       const number = this.#next
       this.#next += 1
-      if (!this.#byNumber.has(number)) return number
+      if (!this.#taken.has(number)) return number
     }
-    const reclaimable = Array.from(this.#byKey.values())
-      .filter((lease) => (lease.committed ? !inUse(lease.key) : now - lease.usedAt >= ProvisionalMs))
-      .sort((a, b) => Number(a.committed) - Number(b.committed) || a.usedAt - b.usedAt)
-    const [oldest] = reclaimable
-    if (oldest === undefined) return undefined
-    this.#byKey.delete(oldest.key)
-    this.#byNumber.delete(oldest.number)
-    return oldest.number
+    return undefined
   }
 
-  #add(lease: Lease): void {
-    this.#byKey.set(lease.key, lease)
-    this.#byNumber.set(lease.number, lease)
+  #reclaimed(now: number, inUse: (key: string) => boolean): number | undefined {
+    const [provisional] = this.#provisional.values()
+    if (provisional !== undefined && now - provisional.usedAt >= ProvisionalMs) {
+      this.#provisional.delete(provisional.key)
+      return provisional.number
+    }
+    for (const lease of this.#committed.values()) {
+      if (inUse(lease.key)) continue
+      this.#committed.delete(lease.key)
+      return lease.number
+    }
+    return undefined
+  }
+
+  #use(leases: Map<string, Lease>, lease: Lease): void {
+    leases.delete(lease.key)
+    leases.set(lease.key, lease)
+    this.#taken.add(lease.number)
   }
 
   #load(): void {
@@ -158,15 +176,10 @@ export class AddressPool {
     for (const line of text.split('\n')) {
       const [key = '', digits = ''] = line.split(' ')
       const number = /^\d{1,8}$/.test(digits) ? Number(digits) : 0
-      if (fromBase64(key, 32) === undefined || this.#byKey.has(key)) continue
-      if (number < 2 || number > hostCount(this.#subnet.prefixLength) - 2 || this.#byNumber.has(number))
-        continue
-      this.#add({ key, number, usedAt: -Infinity, committed: true })
+      if (fromBase64(key, 32) === undefined || this.#committed.has(key)) continue
+      if (number < 2 || number > hostCount(this.#subnet.prefixLength) - 2 || this.#taken.has(number)) continue
+      this.#use(this.#committed, { key, number, usedAt: -Infinity })
     }
-  }
-
-  #format(number: number): string {
-    return formatIpv4(this.#subnet.base + number)
   }
 }
 

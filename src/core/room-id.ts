@@ -51,6 +51,16 @@ export function roomIdMatches(crypto: Pick<Crypto, 'sha512'>, room: RoomId, host
   return keyHash(crypto, hostKey).includes(room)
 }
 
+/**
+ * How many bits of work it takes to find another key for a room id: the id may stand anywhere in the hash.
+ * Below `WeakRoomIdBits` somebody else may have done that work.
+ */
+export function roomIdStrengthBits(room: RoomId): number {
+  return 4 * room.length - Math.log2(MaxDigits + 1 - room.length)
+}
+
+export const WeakRoomIdBits = 64
+
 /** Grouped by four, for reading aloud: `cf83-e135-7eef-b8bd-f154`. */
 export function formatRoomId(room: RoomId): string {
   return room.replace(/(.{4})(?=.)/g, '$1-')

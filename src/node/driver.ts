@@ -14,6 +14,7 @@ import { EventQueue } from './event-queue.js'
 
 /** How long closing waits for the backends to take our records back. */
 const RetractMs = 1000
+const TimerMaxMs = 60_000
 
 export interface DriverOptions {
   readonly id: string
@@ -26,6 +27,8 @@ export interface DriverOptions {
   ) => Promise<readonly SignallingAdapter[]>
   readonly clock: Clock
   readonly logger: Logger
+  /** Leaves the room when it is aborted. */
+  readonly abort?: AbortSignal | undefined
   /** Called when all is closed. */
   readonly onClosed: () => Promise<void>
 }
@@ -37,7 +40,8 @@ export class Driver implements Room {
   readonly #events = new EventQueue<RoomEvent>()
   readonly #abort = new AbortController()
   #rendezvous: Rendezvous | undefined
-  #cancelTimer: (() => void) | undefined
+  /** The timer that is set: it may be earlier than what the machine wants next, and never later. */
+  #timer: { readonly at: number; readonly cancel: () => void } | undefined
   #closed: Promise<void> | undefined
   #wasClosed: (() => void) | undefined
   #isReady: (() => void) | undefined
@@ -71,7 +75,7 @@ export class Driver implements Room {
    * @throws UsageError where an adapter finds its configuration wrong; everything is closed then
    */
   async start(): Promise<void> {
-    const { machine, sockets, logger } = this.#options
+    const { abort, machine, sockets, logger } = this.#options
     try {
       const adapters = await this.#options.adapters((adapter, state) => this.#handleState(adapter, state))
       this.#rendezvous = new Rendezvous({
@@ -92,6 +96,8 @@ export class Driver implements Room {
     }
     logger.debug('listening', { ports: sockets.map((socket) => socket.local.port) })
     this.handle((each, now) => each.start(now))
+    abort?.addEventListener('abort', this.#onAbort)
+    if (abort?.aborted === true) this.#onAbort()
   }
 
   send(text: string): string {
@@ -139,14 +145,21 @@ export class Driver implements Room {
     this.#schedule()
   }
 
+  readonly #onAbort = (): void => void this.leave()
+
+  /** A deadline moves later with most datagrams: the timer stays then, since waking early does nothing. */
   #schedule(): void {
     const { clock, machine } = this.#options
-    this.#cancelTimer?.()
-    this.#cancelTimer = undefined
     const deadline = machine.pollTimeout()
-    if (deadline === undefined) return
-    const delayMs = Math.min(Math.max(0, Math.ceil(deadline - clock.now())), 60_000)
-    this.#cancelTimer = clock.after(delayMs, () => this.handle((each, now) => each.handleTimeout(now)))
+    if (deadline === undefined || (this.#timer !== undefined && this.#timer.at <= deadline)) return
+    this.#timer?.cancel()
+    const now = clock.now()
+    const at = Math.min(Math.max(now, deadline), now + TimerMaxMs)
+    const cancel = clock.after(Math.ceil(at - now), () => {
+      this.#timer = undefined
+      this.handle((each, woken) => each.handleTimeout(woken))
+    })
+    this.#timer = { at, cancel }
   }
 
   #send({ bytes, destination }: Datagram): void {
@@ -185,8 +198,9 @@ export class Driver implements Room {
   }
 
   async #closeAll(): Promise<void> {
-    const { clock, logger, machine, sockets } = this.#options
-    this.#cancelTimer?.()
+    const { abort, clock, logger, machine, sockets } = this.#options
+    abort?.removeEventListener('abort', this.#onAbort)
+    this.#timer?.cancel()
     const deadline = new AbortController()
     const cancel = clock.after(RetractMs, () => deadline.abort())
     await this.#rendezvous?.close(deadline.signal)

@@ -27,6 +27,8 @@ export interface OpenRoomOptions {
   readonly logger: Logger
   /** How long until giving up before the room is up, in ms; undefined for never. */
   readonly timeoutMs: number | undefined
+  /** Leaves the room when it is aborted. */
+  readonly abort?: AbortSignal | undefined
 }
 
 /**
@@ -103,7 +105,8 @@ async function open(
       lock.release()
       return Promise.resolve()
     }
-    const driver = new Driver({ id: room, machine, sockets, adapters, clock, logger, onClosed })
+    const { abort } = options
+    const driver = new Driver({ id: room, machine, sockets, adapters, clock, logger, abort, onClosed })
     await driver.start()
     for (const server of transport.stun) void addStunServer(driver, server, sockets)
     return driver

@@ -46,7 +46,11 @@ class DatagramSocket implements UdpSocket {
 
   send(bytes: Uint8Array, destination: SocketAddress): void {
     if (this.#closed !== undefined) return
-    this.#socket.send(bytes, destination.port, destination.address, () => undefined)
+    try {
+      this.#socket.send(bytes, destination.port, destination.address, () => undefined)
+    } catch {
+      // No port: whoever sends from port 0 gets no answer.
+    }
   }
 
   onDatagram(listener: (bytes: Uint8Array, source: SocketAddress) => void): void {

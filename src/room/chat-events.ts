@@ -1,5 +1,5 @@
 import type { ChatEvent } from '../chat/replica.js'
-import { explain } from '../core/errors.js'
+import { explain, type GonetError } from '../core/errors.js'
 import type { RoomEvent } from './events.js'
 
 /**
@@ -14,7 +14,7 @@ export function roomEventOf(
     case 'delivered':
       return { event: 'delivered', id: event.id }
     case 'store-failed':
-      return { event: 'error', code: event.error.code, message: explain(event.error) }
+      return storeFailed(event.error)
     case 'message': {
       if (event.own) return undefined
       const { author, id, name, text, late } = event
@@ -22,4 +22,9 @@ export function roomEventOf(
       return { event: 'message', from: name, address, text, id, ...(late && { late }) }
     }
   }
+}
+
+/** Something could not be kept on disk, and the room goes on without. */
+export function storeFailed(error: GonetError): RoomEvent {
+  return { event: 'error', code: error.code, message: explain(error) }
 }

@@ -2,27 +2,24 @@
  * A guest of a room, whole, as one machine (docs/protocol.md): it finds the host, joins, keeps one tunnel to
  * it, and joins again whenever the host has begun anew or has fallen silent.
  */
-import { ChatReplica } from '../chat/replica.js'
-import { Counters } from '../core/bounded.js'
 import { toBase64 } from '../core/encoding.js'
 import { GonetError, RefusedError } from '../core/errors.js'
 import { Guest, type GuestEvent } from '../core/guest.js'
 import { formatKey } from '../core/identity.js'
-import { earliest, formatSocketAddress, type SocketAddress } from '../core/machine.js'
+import { earliest } from '../core/machine.js'
 import type { Beacon, Welcome } from '../core/messages.js'
 import { hostAddress, memberAddress6, parseSubnet, subnetContains } from '../core/overlay.js'
 import { isNewer, type RosterMember } from '../core/roster.js'
-import type { AdapterState, SignalRecord, Topic } from '../core/signalling-adapter.js'
+import type { AdapterState } from '../core/signalling-adapter.js'
 import type { IceCredentials } from '../transports/path/credentials.js'
 import type { Device } from '../transports/wireguard/device.js'
-import { roomEventOf } from './chat-events.js'
 import type { ControlMessage, RosterFragment } from './control.js'
-import { ControlChannel } from './control-channel.js'
-import type { RoomEvent } from './events.js'
+import { MemberMachine } from './member-machine.js'
+import { PathEvents } from './path-events.js'
 import type { Member } from './room.js'
-import { noBackend, type RoomMachine, type RoomMachineOptions, type RoomTransmit } from './room-machine.js'
+import { noBackend, type RoomMachineOptions } from './room-machine.js'
 import { RosterReader } from './roster-reader.js'
-import { formatCredentials, readReachability, Underlay, type UnderlayEvent } from './underlay.js'
+import { formatCredentials, readReachability, type UnderlayEvent } from './underlay.js'
 
 /** How often a guest says that it lives, and asks for what it lacks. */
 const StateIntervalMs = 5000
@@ -33,8 +30,6 @@ const HostSilenceMs = 15_000
 /** A join that has brought no tunnel is made anew after this, which doubles up to the limit. */
 const RejoinMs = 10_000
 const RejoinLimitMs = 60_000
-const LeaveMs = 1000
-const LeaveRepeatMs = 100
 
 export interface GuestRoomOptions extends RoomMachineOptions {
   /** The only host key to accept, where the guest knows it. */
@@ -49,20 +44,13 @@ interface Attempt {
   readonly device: Device
   readonly ice: IceCredentials
   welcome: Welcome | undefined
-  /** Its path, in words, as last reported. */
-  path: string
+  readonly paths: PathEvents
 }
 
-export class GuestRoom implements RoomMachine {
+export class GuestRoom extends MemberMachine {
   readonly role = 'guest'
   readonly #options: GuestRoomOptions
-  readonly #counters = new Counters()
   readonly #guest: Guest
-  readonly #underlay: Underlay
-  readonly #control: ControlChannel
-  readonly #chat: ChatReplica
-  readonly #transmits: RoomTransmit[] = []
-  readonly #events: RoomEvent[] = []
   readonly #roster: RosterReader
   /** The newest beacon that no join has answered yet: the join waits for candidates. */
   #beacon: Beacon | undefined
@@ -80,43 +68,19 @@ export class GuestRoom implements RoomMachine {
   #heardAt = 0
   #stateAt: number | undefined
   #isUp = false
-  #giveUpAt: number | undefined
-  #leaving: { readonly until: number; nextAt: number } | undefined
-  #ended: { readonly failure?: GonetError } | undefined
 
   constructor(options: GuestRoomOptions) {
-    this.#options = options
-    const { identity, room, name, crypto, random, wall, store, mtu, hostKey } = options
-    this.#guest = new Guest({ identity, room, username: name, crypto, random, ...(hostKey && { hostKey }) })
-    this.#underlay = new Underlay(options)
-    this.#roster = new RosterReader({ crypto, room, counters: this.#counters })
-    const addresses = [memberAddress6(crypto, room, identity.publicKey)]
-    this.#control = new ControlChannel({ underlay: this.#underlay, random, addresses, mtu })
-    this.#chat = new ChatReplica({
-      room,
-      author: { publicKey: identity.publicKey, sign: crypto.signer(identity.secretKey) },
-      name,
-      crypto,
-      random,
-      wall,
-      store,
+    const { identity, room, name, crypto, random, hostKey } = options
+    const guest = new Guest({ identity, room, username: name, crypto, random, ...(hostKey && { hostKey }) })
+    super(options, {
+      signalling: guest,
+      addresses: [memberAddress6(crypto, room, identity.publicKey)],
       // The host lets in only what members wrote; their signatures are checked here all the same.
-      accepts: () => true,
-      hub: false,
-      historyLimit: options.historyLimit,
+      chat: { accepts: () => true, hub: false },
     })
-  }
-
-  get topic(): Topic {
-    return this.#guest.topic
-  }
-
-  get ended(): { readonly failure?: GonetError } | undefined {
-    return this.#ended
-  }
-
-  get undelivered(): number {
-    return this.#chat.undelivered
+    this.#options = options
+    this.#guest = guest
+    this.#roster = new RosterReader({ crypto, room, counters: this.counters })
   }
 
   get members(): readonly Member[] {
@@ -127,144 +91,107 @@ export class GuestRoom implements RoomMachine {
     })
   }
 
-  start(now: number): void {
-    const { timeoutMs } = this.#options
-    this.#giveUpAt = timeoutMs === undefined ? undefined : now + timeoutMs
-    this.#underlay.start(now)
-    this.#guest.start()
-    this.#collect(now)
-  }
-
-  handleRecord(now: number, adapter: string, record: SignalRecord): void {
-    this.#guest.handleRecord(now, adapter, record)
-    this.#collect(now)
-  }
-
   handleAdapterState(_now: number, adapter: string, state: AdapterState): void {
     this.#isUp ||= state.state === 'up'
-    this.#events.push({ event: 'signalling', adapter, ...state })
+    this.events.push({ event: 'signalling', adapter, ...state })
   }
 
-  handleDatagram(now: number, source: SocketAddress, bytes: Uint8Array): void {
-    this.#underlay.handleDatagram(now, source, bytes)
-    this.#collect(now)
+  protected startSignalling(): void {
+    this.#guest.start()
   }
 
-  addStunServer(now: number, server: SocketAddress | undefined): void {
-    this.#underlay.addStunServer(now, server)
-    this.#collect(now)
-  }
-
-  post(now: number, text: string): string {
-    const id = this.#chat.post(now, text)
-    this.#collect(now)
-    return id
-  }
-
-  leave(now: number): void {
-    if (this.#leaving !== undefined || this.#ended !== undefined) return
-    this.#guest.stop()
-    this.#leaving = { until: now + LeaveMs, nextAt: now }
-    this.#continueLeaving(now)
-    this.#collect(now)
-  }
-
-  handleTimeout(now: number): void {
-    if (this.#ended !== undefined) return
-    if (this.#giveUpAt !== undefined && now >= this.#giveUpAt) {
-      this.#end(this.#whyNot())
-      return
-    }
-    this.#guest.handleTimeout(now)
-    this.#underlay.handleTimeout(now)
-    this.#control.handleTimeout(now)
-    this.#chat.handleTimeout(now)
-    if (this.#current !== undefined && this.#hostOnline && now >= this.#heardAt + HostSilenceMs)
-      this.#hostLeft(now)
+  protected handleOwnTimeout(now: number): void {
+    if (this.#isHostThere && now >= this.#heardAt + HostSilenceMs) this.#hostLeft(now)
     if (this.#rejoinAt !== undefined && now >= this.#rejoinAt) this.#join(now)
     if (this.#stateAt !== undefined && now >= this.#stateAt) this.#sendState(now)
-    this.#continueLeaving(now)
-    this.#collect(now)
   }
 
-  pollTransmit(): RoomTransmit | undefined {
-    return this.#transmits.shift()
-  }
-
-  pollEvent(): RoomEvent | undefined {
-    return this.#events.shift()
-  }
-
-  pollTimeout(): number | undefined {
-    if (this.#ended !== undefined) return undefined
+  protected pollOwnTimeout(): number | undefined {
     return earliest(
-      this.#giveUpAt,
-      this.#guest.pollTimeout(),
-      this.#underlay.pollTimeout(),
-      this.#control.pollTimeout(),
-      this.#chat.pollTimeout(),
       this.#rejoinAt,
       this.#stateAt,
-      this.#hostOnline ? this.#heardAt + HostSilenceMs : undefined,
-      this.#beacon && this.#underlay.gatheringEndsAt,
-      this.#leaving && Math.min(this.#leaving.nextAt, this.#leaving.until),
+      this.#isHostThere ? this.#heardAt + HostSilenceMs : undefined,
+      this.#beacon && this.underlay.gatheringEndsAt,
     )
   }
 
-  dropped(): readonly (readonly [reason: string, count: number])[] {
-    const { counters: ofGuest } = this.#guest
-    const parts = [
-      this.#counters,
-      ofGuest,
-      this.#underlay.counters,
-      this.#control.counters,
-      this.#chat.counters,
-    ]
-    return parts.flatMap((counters) => counters.entries())
-  }
-
-  #collect(now: number): void {
-    for (let moved = true; moved; ) {
-      moved = false
-      for (let event = this.#guest.pollEvent(); event !== undefined; event = this.#guest.pollEvent()) {
-        moved = true
-        this.#handleGuest(now, event)
-      }
-      for (let event = this.#underlay.pollEvent(); event !== undefined; event = this.#underlay.pollEvent()) {
-        moved = true
-        this.#handleUnderlay(now, event)
-      }
-      for (let sent = this.#chat.pollTransmit(); sent !== undefined; sent = this.#chat.pollTransmit()) {
-        moved = true
-        this.#sendToHost(now, { type: 'chat', payload: sent.payload })
-      }
-      if (this.#beacon !== undefined && this.#underlay.gathered(now) && this.#ended === undefined) {
-        moved = true
-        this.#join(now)
-      }
+  protected advance(now: number): boolean {
+    let moved = false
+    for (let event = this.#guest.pollEvent(); event !== undefined; event = this.#guest.pollEvent()) {
+      moved = true
+      this.#handleGuest(now, event)
     }
-    this.#collectChat()
-    this.#drain()
+    if (this.#beacon === undefined || !this.underlay.gathered(now) || this.ended !== undefined) return moved
+    this.#join(now)
+    return true
   }
 
-  #collectChat(): void {
-    for (let event = this.#chat.pollEvent(); event !== undefined; event = this.#chat.pollEvent()) {
-      const told = roomEventOf(event, (author) => this.#roster.member(author)?.address)
-      if (told !== undefined) this.#events.push(told)
+  protected handleUnderlay(now: number, event: UnderlayEvent): void {
+    if (event.type === 'candidates') {
+      this.#guest.update(this.underlay.candidates)
+      return
+    }
+    const attempt = [this.#attempt, this.#current].find((each) => each?.id === event.peer)
+    if (attempt === undefined) return
+    switch (event.type) {
+      case 'packet':
+        for (const { from, message } of this.control.handlePacket(now, event.bytes)) {
+          const isHost = from === this.#hostAddress6(attempt.beacon.publicKey)
+          if (attempt === this.#current && isHost) this.#handleControl(now, message)
+        }
+        break
+      case 'session':
+        if (attempt === this.#attempt) this.#tunnelUp(now, attempt)
+        break
+      case 'expired':
+        if (attempt === this.#current) this.#hostLeft(now)
+        break
+      case 'path': {
+        const told = attempt.paths.next(attempt.beacon.username, event)
+        if (told !== undefined) this.events.push(told)
+      }
     }
   }
 
-  #drain(): void {
-    for (let signal = this.#guest.pollTransmit(); signal !== undefined; signal = this.#guest.pollTransmit()) {
-      this.#transmits.push({ type: 'signal', signal })
+  protected sendChat(now: number, _neighbour: string, payload: Uint8Array): void {
+    this.#sendToHost(now, { type: 'chat', payload })
+  }
+
+  protected addressOf(author: Uint8Array): string | undefined {
+    return this.#roster.member(author)?.address
+  }
+
+  protected get isFarewellHeard(): boolean {
+    return !this.#isHostThere
+  }
+
+  protected sayFarewell(now: number): void {
+    this.#sendToHost(now, { type: 'leave' })
+  }
+
+  protected whyNot(): GonetError {
+    if (!this.#isUp) return noBackend()
+    const advice = 'Check the room id, and that the host is up and uses the same signalling backends'
+    if (this.#host === undefined) {
+      return new GonetError('room-not-found', `Nobody hosts room ${this.#options.room} here`, { advice })
     }
-    for (let sent = this.#underlay.pollTransmit(); sent !== undefined; sent = this.#underlay.pollTransmit()) {
-      this.#transmits.push({ type: 'datagram', datagram: sent })
+    if (!this.#wasWelcomed) {
+      return new GonetError('room-not-found', `The host of room ${this.#options.room} does not answer`, {
+        advice,
+      })
     }
+    return new GonetError('no-path', 'The host was found, but no path to it through the network', {
+      advice: 'A firewall between here and the host may block UDP',
+    })
+  }
+
+  /** Whether there is a tunnel that the host has neither left nor let fall silent. */
+  get #isHostThere(): boolean {
+    return this.#current !== undefined && (this.#hostOnline || this.#rejoinAt === undefined)
   }
 
   #handleGuest(now: number, event: GuestEvent): void {
-    if (this.#ended !== undefined || this.#leaving !== undefined) return
+    if (this.ended !== undefined || this.isLeaving) return
     switch (event.type) {
       case 'host':
         this.#beacon = event.beacon
@@ -275,8 +202,8 @@ export class GuestRoom implements RoomMachine {
         this.#welcomed(now, event.welcome, event.presharedKey)
         break
       case 'refused':
-        if (this.#joined) this.#events.push({ event: 'refused', code: event.code, message: event.text })
-        else this.#end(new RefusedError(event.code, `The host refused: ${event.text}`))
+        if (this.#joined) this.events.push({ event: 'refused', code: event.code, message: event.text })
+        else this.end(new RefusedError(event.code, `The host refused: ${event.text}`))
     }
   }
 
@@ -284,18 +211,25 @@ export class GuestRoom implements RoomMachine {
   #join(now: number): void {
     const beacon = this.#host
     this.#beacon = undefined
-    if (beacon === undefined || this.#leaving !== undefined) return
+    if (beacon === undefined || this.isLeaving) return
     const { crypto, random } = this.#options
     this.#abandon(now, this.#attempt)
     this.#attempts += 1
     const keyPair = crypto.boxKeyPair(random.bytes(32))
-    const device = this.#underlay.addDevice(keyPair)
-    const ice = this.#underlay.credentials()
-    this.#attempt = { id: `host-${this.#attempts}`, beacon, device, ice, welcome: undefined, path: '' }
+    const device = this.underlay.addDevice(keyPair)
+    const ice = this.underlay.credentials()
+    this.#attempt = {
+      id: `host-${this.#attempts}`,
+      beacon,
+      device,
+      ice,
+      welcome: undefined,
+      paths: new PathEvents(),
+    }
     this.#guest.join(now, {
       wireguard: keyPair.publicKey,
       ice: formatCredentials(ice),
-      candidates: this.#underlay.candidates,
+      candidates: this.underlay.candidates,
     })
     this.#rejoinAt = now + this.#rejoinAfterMs * (0.75 + 0.25 * random.fraction())
     this.#rejoinAfterMs = Math.min(2 * this.#rejoinAfterMs, RejoinLimitMs)
@@ -305,12 +239,12 @@ export class GuestRoom implements RoomMachine {
     const attempt = this.#attempt
     const remote = readReachability(welcome.ice, welcome.candidates)
     if (attempt === undefined || remote === undefined || !this.#addressFits(welcome)) {
-      this.#counters.count('welcome-unusable')
+      this.counters.count('welcome-unusable')
       return
     }
     const local = { device: attempt.device, ice: attempt.ice, initiator: true }
     const peer = { wireguard: welcome.wireguard, presharedKey, ...remote }
-    if (!this.#underlay.addPeer(now, attempt.id, local, peer, this.#hostAddresses(welcome))) return
+    if (!this.underlay.addPeer(now, attempt.id, local, peer, this.#hostAddresses(welcome))) return
     attempt.welcome = welcome
     this.#wasWelcomed = true
   }
@@ -332,37 +266,6 @@ export class GuestRoom implements RoomMachine {
     return memberAddress6(this.#options.crypto, this.#options.room, hostKey)
   }
 
-  #handleUnderlay(now: number, event: UnderlayEvent): void {
-    if (event.type === 'candidates') {
-      this.#guest.update(this.#underlay.candidates)
-      return
-    }
-    const attempt = [this.#attempt, this.#current].find((each) => each?.id === event.peer)
-    if (attempt === undefined) return
-    switch (event.type) {
-      case 'packet':
-        for (const { from, message } of this.#control.handlePacket(now, event.bytes)) {
-          const isHost = from === this.#hostAddress6(attempt.beacon.publicKey)
-          if (attempt === this.#current && isHost) this.#handleControl(now, message)
-        }
-        break
-      case 'session':
-        if (attempt === this.#attempt) this.#tunnelUp(now, attempt)
-        break
-      case 'expired':
-        if (attempt === this.#current) this.#hostLeft(now)
-        break
-      case 'path': {
-        const { kind, address } = event.candidate
-        const remote = formatSocketAddress(address)
-        if (attempt.path === `${kind} ${remote}`) break
-        attempt.path = `${kind} ${remote}`
-        const rttMs = Math.round(event.rttMs * 10) / 10
-        this.#events.push({ event: 'path', member: attempt.beacon.username, kind, remote, rttMs })
-      }
-    }
-  }
-
   #tunnelUp(now: number, attempt: Attempt): void {
     const { crypto, identity, room } = this.#options
     this.#abandon(now, this.#current)
@@ -370,13 +273,11 @@ export class GuestRoom implements RoomMachine {
     this.#attempt = undefined
     this.#rejoinAt = undefined
     this.#rejoinAfterMs = RejoinMs
-    this.#giveUpAt = undefined
     this.#heardAt = now
     const peer = attempt.welcome?.peer ?? ''
-    this.#control.setAddresses([peer, memberAddress6(crypto, room, identity.publicKey)])
+    this.control.setAddresses([peer, memberAddress6(crypto, room, identity.publicKey)])
     const hostKey = toBase64(attempt.beacon.publicKey)
-    this.#chat.removeNeighbour(now, hostKey)
-    this.#chat.addNeighbour(now, hostKey, attempt.beacon.publicKey)
+    this.chat.addNeighbour(now, hostKey, attempt.beacon.publicKey)
     this.#sendState(now)
   }
 
@@ -397,7 +298,7 @@ export class GuestRoom implements RoomMachine {
 
   #announce(member: RosterMember, state: 'joined' | 'left'): void {
     const { name, address, publicKey } = member
-    this.#events.push({ event: 'member', state, name, address, key: formatKey(publicKey) })
+    this.events.push({ event: 'member', state, name, address, key: formatKey(publicKey) })
   }
 
   #handleControl(now: number, message: ControlMessage): void {
@@ -405,7 +306,7 @@ export class GuestRoom implements RoomMachine {
     switch (message.type) {
       case 'chat':
         if (this.#current !== undefined) {
-          this.#chat.handlePayload(now, toBase64(this.#current.beacon.publicKey), message.payload)
+          this.chat.handlePayload(now, toBase64(this.#current.beacon.publicKey), message.payload)
         }
         break
       case 'roster':
@@ -420,7 +321,7 @@ export class GuestRoom implements RoomMachine {
         this.#hostLeft(now)
         break
       case 'leave-ack':
-        if (this.#leaving !== undefined) this.#end()
+        if (this.isLeaving) this.end()
     }
   }
 
@@ -432,9 +333,10 @@ export class GuestRoom implements RoomMachine {
     this.#stateAt = now + StateIntervalMs
     if (!this.#joined) {
       this.#joined = true
+      this.giveUpAt = undefined
       this.#hostOnline = true
       const host = this.#roster.members[0]?.name ?? ''
-      this.#events.push({ event: 'joined', room, address: this.#current?.welcome?.peer ?? '', host })
+      this.events.push({ event: 'joined', room, address: this.#current?.welcome?.peer ?? '', host })
     }
     this.#hostReturned()
     for (const member of changed) {
@@ -452,47 +354,10 @@ export class GuestRoom implements RoomMachine {
 
   #sendToHost(now: number, message: ControlMessage): void {
     if (this.#current === undefined) return
-    this.#control.send(now, this.#hostAddress6(this.#current.beacon.publicKey), message)
+    this.control.send(now, this.#hostAddress6(this.#current.beacon.publicKey), message)
   }
 
   #abandon(now: number, attempt: Attempt | undefined): void {
-    if (attempt !== undefined) this.#underlay.removeDevice(now, attempt.device)
-  }
-
-  #continueLeaving(now: number): void {
-    const leaving = this.#leaving
-    if (leaving === undefined) return
-    if (this.#current === undefined || !this.#hostOnline || now >= leaving.until) {
-      this.#end()
-    } else if (now >= leaving.nextAt) {
-      leaving.nextAt = now + LeaveRepeatMs
-      this.#sendToHost(now, { type: 'leave' })
-    }
-  }
-
-  /** Why there is no tunnel yet. */
-  #whyNot(): GonetError {
-    if (!this.#isUp) return noBackend()
-    const advice = 'Check the room id, and that the host is up and uses the same signalling backends'
-    if (this.#host === undefined) {
-      return new GonetError('room-not-found', `Nobody hosts room ${this.#options.room} here`, { advice })
-    }
-    if (!this.#wasWelcomed) {
-      return new GonetError('room-not-found', `The host of room ${this.#options.room} does not answer`, {
-        advice,
-      })
-    }
-    return new GonetError('no-path', 'The host was found, but no path to it through the network', {
-      advice: 'A firewall between here and the host may block UDP',
-    })
-  }
-
-  #end(failure?: GonetError): void {
-    if (this.#ended !== undefined) return
-    this.#guest.stop()
-    this.#chat.flush()
-    this.#drain()
-    this.#ended = failure === undefined ? {} : { failure }
-    if (failure === undefined) this.#events.push({ event: 'left' })
+    if (attempt !== undefined) this.underlay.removeDevice(now, attempt.device)
   }
 }

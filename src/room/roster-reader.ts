@@ -39,7 +39,8 @@ export class RosterReader {
 
   /**
    * Takes a piece of a roster.
-   * @returns the members whose coming or going a newer roster brought; undefined where there is none yet
+   * @returns the members whose coming or going a newer roster brought, those that are not on it any more
+   *   included; undefined where it brought no newer roster
    */
   add(hostKey: Uint8Array, fragment: RosterFragment): readonly RosterMember[] | undefined {
     const bytes = this.#assembly.add(fragment)
@@ -49,9 +50,14 @@ export class RosterReader {
     const before = this.#byKey
     this.#roster = roster
     this.#byKey = new Map(roster.members.map((member) => [toBase64(member.publicKey), member]))
-    return roster.members.filter(({ publicKey, online }) => {
-      return online !== (before.get(toBase64(publicKey))?.online ?? false)
-    })
+    const isOnlineIn = (members: ReadonlyMap<string, RosterMember>, { publicKey }: RosterMember): boolean =>
+      members.get(toBase64(publicKey))?.online ?? false
+    // A host that begins anew has nobody on its roster at first.
+    const gone = Array.from(before.values()).filter(
+      (member) => member.online && !isOnlineIn(this.#byKey, member),
+    )
+    const come = roster.members.filter((member) => member.online && !isOnlineIn(before, member))
+    return [...gone.map((member) => ({ ...member, online: false })), ...come]
   }
 
   #read(hostKey: Uint8Array, bytes: Uint8Array): Roster | undefined {

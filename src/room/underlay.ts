@@ -73,8 +73,9 @@ interface Peer {
 }
 
 export class Underlay implements Machine<UnderlayEvent, Datagram> {
-  readonly counters: Counters = new Counters()
   readonly #options: UnderlayOptions
+  /** What was dropped here, and by devices that are gone. */
+  readonly #counters = new Counters()
   readonly #paths: Paths
   readonly #stun: StunClient[] = []
   readonly #devices = new Set<Device>()
@@ -143,7 +144,7 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
 
   removeDevice(now: number, device: Device): void {
     for (const [id, peer] of this.#peers) if (peer.device === device) this.removePeer(now, id)
-    this.#devices.delete(device)
+    if (this.#devices.delete(device)) this.#counters.addAll(countsOf('wireguard', device.counters))
   }
 
   /** Fresh credentials for the checks of one pair of peers. */
@@ -172,7 +173,7 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
     } catch (error) {
       if (!(error instanceof GonetError)) throw error
       device.removePeer(now, id)
-      this.counters.count(error.code)
+      this.#counters.count(error.code)
       return false
     }
     this.#peers.set(id, { device, initiator, initiated: false })
@@ -207,28 +208,24 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
         return
       }
     }
-    this.counters.count('packet-no-route')
+    this.#counters.count('packet-no-route')
   }
 
   /** What was dropped, by part and reason. */
   dropped(): readonly (readonly [reason: string, count: number])[] {
-    const ofPart = (part: string, counters: object): [string, number][] =>
-      Object.entries(counters).map(([reason, count]) => [`${part} ${reason}`, Number(count)])
-    return [
-      ...this.counters.entries(),
-      ...ofPart('path', this.#paths.counters),
-      ...this.#stun.flatMap((client) => ofPart('stun', client.counters)),
-      ...Array.from(this.#devices).flatMap((device) => ofPart('wireguard', device.counters)),
-    ]
+    const all = new Counters()
+    all.addAll(this.#counters.entries())
+    all.addAll(countsOf('path', this.#paths.counters))
+    for (const client of this.#stun) all.addAll(countsOf('stun', client.counters))
+    for (const device of this.#devices) all.addAll(countsOf('wireguard', device.counters))
+    return all.entries()
   }
 
   handleDatagram(now: number, source: SocketAddress, bytes: Uint8Array): void {
     switch (classifyDatagram(bytes)) {
       case 'wireguard': {
-        const device = Array.from(this.#devices).find(
-          (each) => this.#devices.size === 1 || each.claims(bytes),
-        )
-        if (device === undefined) this.counters.count('wireguard-for-nobody')
+        const device = this.#deviceFor(bytes)
+        if (device === undefined) this.#counters.count('wireguard-for-nobody')
         else device.handleDatagram(now, source, bytes)
         break
       }
@@ -238,7 +235,7 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
         }
         break
       case 'unknown':
-        this.counters.count('datagram-unknown')
+        this.#counters.count('datagram-unknown')
     }
     this.#collect(now)
   }
@@ -264,6 +261,11 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
       this.#paths.pollTimeout(),
       ...Array.from(this.#devices, (device) => device.pollTimeout()),
     )
+  }
+
+  #deviceFor(bytes: Uint8Array): Device | undefined {
+    for (const device of this.#devices) if (this.#devices.size === 1 || device.claims(bytes)) return device
+    return undefined
   }
 
   #candidates(): readonly Candidate[] {
@@ -320,7 +322,7 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
       for (let sent = device.pollTransmit(); sent !== undefined; sent = device.pollTransmit()) {
         moved = true
         const destination = this.#paths.route(sent.peer, sent.replyTo)
-        if (destination === undefined) this.counters.count('datagram-no-path')
+        if (destination === undefined) this.#counters.count('datagram-no-path')
         else this.#transmits.push({ destination, bytes: sent.bytes })
         this.#paths.sent(now, sent.peer)
       }
@@ -338,6 +340,11 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
       this.#transmits.push(sent)
     }
   }
+}
+
+/** A part's own counters, named as docs/protocol.md has them. */
+function countsOf(part: string, counters: object): readonly (readonly [reason: string, count: number])[] {
+  return Object.entries(counters).map(([reason, count]) => [`${part} ${reason}`, Number(count)])
 }
 
 /** An address as the range that holds it alone. */

@@ -59,6 +59,7 @@ describe('wrong arguments', () => {
 
   it('refuses to host a room that it has no key for', async () => {
     expect(await refused([...nowhere, 'create', 'cf83e1357eefb8bdf154'])).toMatch(/no identity for room/)
+    expect(await refused([...nowhere, 'create', 'new'])).toMatch(/'new' is not a room id/)
   })
 
   it('refuses to join where no room is named, and takes the configured one', async () => {

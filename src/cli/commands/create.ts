@@ -1,4 +1,5 @@
 import { UsageError } from '../../core/errors.js'
+import { parseRoomId } from '../../core/room-id.js'
 import { type OpenRoomOptions, openHostRoom } from '../../node/open-room.js'
 import type { GlobalOptions } from '../global-options.js'
 import { runRoom } from '../run-room.js'
@@ -15,11 +16,12 @@ export async function create(
   if (isNew && room !== undefined) {
     throw new UsageError('usage', '--new makes a room with an id of its own, so none can be given with it')
   }
+  const named = room === undefined ? undefined : parseRoomId(room)
   await runRoom({
     role: 'host',
     status: 'opening the room ...',
     options,
-    open: (settings) => openHostRoom(isNew ? 'new' : (room ?? configuredRoom(settings)), settings),
+    open: (settings) => openHostRoom(isNew ? 'new' : (named ?? configuredRoom(settings)), settings),
   })
 }
 

@@ -9,6 +9,7 @@ import { explain, GonetError } from '../../core/errors.js'
 import { formatRoomId } from '../../core/room-id.js'
 import { serveMqtt } from '../../node/serve-mqtt.js'
 import type { RoomEvent } from '../../room/events.js'
+import { LeaveSignals } from '../leave-signals.js'
 import { safeLine } from '../output/safe-text.js'
 
 const LimitMs = 30_000
@@ -29,8 +30,7 @@ export async function demo(): Promise<void> {
   const limit = new AbortController()
   const timer = setTimeout(() => limit.abort(), LimitMs)
   const onSignal = (): void => limit.abort()
-  process.on('SIGINT', onSignal)
-  process.on('SIGTERM', onSignal)
+  for (const signal of LeaveSignals) process.on(signal, onSignal)
   const start = (name: string, ...command: string[]): Peer => {
     const peer = new Peer(
       name,
@@ -68,8 +68,7 @@ export async function demo(): Promise<void> {
     say('host:  has left; both lines arrived')
   } finally {
     clearTimeout(timer)
-    process.off('SIGINT', onSignal)
-    process.off('SIGTERM', onSignal)
+    for (const signal of LeaveSignals) process.off(signal, onSignal)
     await Promise.all(peers.map((peer) => peer.stop()))
     await broker.close()
     rmSync(folder, { recursive: true, force: true })

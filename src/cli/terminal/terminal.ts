@@ -97,10 +97,11 @@ export class Terminal implements Output {
     clearImmediate(this.#redraw)
     stdin.off('keypress', this.#onKey)
     stdin.off('end', this.#onEnd)
-    stdin.off('error', this.#onEnd)
     stdout.off('resize', this.#onResize)
     stdin.pause()
+    // It emits an error where the terminal is gone.
     stdin.setRawMode(false)
+    stdin.off('error', this.#onEnd)
     this.#screen.close()
     stdout.write(BracketedPasteOff)
     this.#onEnd()

@@ -1,0 +1,219 @@
+/** What a host and a guest have in common: the machines inside a member, what flows between them, and its end. */
+import { ChatReplica, type ChatReplicaOptions } from '../chat/replica.js'
+import { Counters } from '../core/bounded.js'
+import type { GonetError } from '../core/errors.js'
+import { earliest, type Machine, type SocketAddress } from '../core/machine.js'
+import type { SignalTransmit } from '../core/signal.js'
+import type { AdapterState, SignalRecord, Topic } from '../core/signalling-adapter.js'
+import { roomEventOf } from './chat-events.js'
+import { ControlChannel } from './control-channel.js'
+import type { RoomEvent } from './events.js'
+import { Farewell } from './farewell.js'
+import type { Member } from './room.js'
+import type { RoomMachine, RoomMachineOptions, RoomTransmit } from './room-machine.js'
+import { Underlay, type UnderlayEvent } from './underlay.js'
+
+/** The side of signalling that a member is on. */
+interface Signalling extends Machine<unknown, SignalTransmit> {
+  readonly topic: Topic
+  readonly counters: Counters
+  handleRecord(now: number, adapter: string, record: SignalRecord): void
+  stop(): void
+}
+
+export abstract class MemberMachine implements RoomMachine {
+  abstract readonly role: 'host' | 'guest'
+  protected readonly counters: Counters = new Counters()
+  protected readonly underlay: Underlay
+  protected readonly control: ControlChannel
+  protected readonly chat: ChatReplica
+  protected readonly events: RoomEvent[] = []
+  /** When to give up; undefined for never, and from the time on when the room is up. */
+  protected giveUpAt: number | undefined
+  readonly #timeoutMs: number | undefined
+  readonly #signalling: Signalling
+  readonly #transmits: RoomTransmit[] = []
+  #farewell: Farewell | undefined
+  #ended: { readonly failure?: GonetError } | undefined
+
+  /** @param addresses this member's overlay addresses */
+  constructor(
+    options: RoomMachineOptions,
+    parts: {
+      readonly signalling: Signalling
+      readonly addresses: readonly string[]
+      readonly chat: Pick<ChatReplicaOptions, 'accepts' | 'hub'>
+    },
+  ) {
+    const { identity, room, name, crypto, random, wall, store, mtu, historyLimit, timeoutMs } = options
+    const { signalling, addresses, chat } = parts
+    this.#timeoutMs = timeoutMs
+    this.#signalling = signalling
+    this.underlay = new Underlay(options)
+    this.control = new ControlChannel({ underlay: this.underlay, random, addresses, mtu })
+    const author = { publicKey: identity.publicKey, sign: crypto.signer(identity.secretKey) }
+    this.chat = new ChatReplica({ room, author, name, crypto, random, wall, store, historyLimit, ...chat })
+  }
+
+  abstract get members(): readonly Member[]
+
+  get topic(): Topic {
+    return this.#signalling.topic
+  }
+
+  get ended(): { readonly failure?: GonetError } | undefined {
+    return this.#ended
+  }
+
+  get undelivered(): number {
+    return this.chat.undelivered
+  }
+
+  start(now: number): void {
+    this.giveUpAt = this.#timeoutMs === undefined ? undefined : now + this.#timeoutMs
+    this.underlay.start(now)
+    this.startSignalling(now)
+    this.collect(now)
+  }
+
+  handleRecord(now: number, adapter: string, record: SignalRecord): void {
+    this.#signalling.handleRecord(now, adapter, record)
+    this.collect(now)
+  }
+
+  abstract handleAdapterState(now: number, adapter: string, state: AdapterState): void
+
+  handleDatagram(now: number, source: SocketAddress, bytes: Uint8Array): void {
+    this.underlay.handleDatagram(now, source, bytes)
+    this.collect(now)
+  }
+
+  addStunServer(now: number, server: SocketAddress | undefined): void {
+    this.underlay.addStunServer(now, server)
+    this.collect(now)
+  }
+
+  post(now: number, text: string): string {
+    const id = this.chat.post(now, text)
+    this.collect(now)
+    return id
+  }
+
+  leave(now: number): void {
+    if (this.isLeaving || this.#ended !== undefined) return
+    this.#signalling.stop()
+    this.#farewell = new Farewell(now)
+    this.continueLeaving(now)
+    this.collect(now)
+  }
+
+  handleTimeout(now: number): void {
+    if (this.#ended !== undefined) return
+    if (this.giveUpAt !== undefined && now >= this.giveUpAt) {
+      this.end(this.whyNot())
+      return
+    }
+    this.#signalling.handleTimeout(now)
+    this.underlay.handleTimeout(now)
+    this.control.handleTimeout(now)
+    this.chat.handleTimeout(now)
+    this.handleOwnTimeout(now)
+    this.continueLeaving(now)
+    this.collect(now)
+  }
+
+  pollTransmit(): RoomTransmit | undefined {
+    return this.#transmits.shift()
+  }
+
+  pollEvent(): RoomEvent | undefined {
+    return this.events.shift()
+  }
+
+  pollTimeout(): number | undefined {
+    if (this.#ended !== undefined) return undefined
+    return earliest(
+      this.giveUpAt,
+      this.#signalling.pollTimeout(),
+      this.underlay.pollTimeout(),
+      this.control.pollTimeout(),
+      this.chat.pollTimeout(),
+      this.#farewell?.pollTimeout(),
+      this.pollOwnTimeout(),
+    )
+  }
+
+  dropped(): readonly (readonly [reason: string, count: number])[] {
+    const all = new Counters()
+    const parts = [this.counters, this.#signalling.counters, this.control.counters, this.chat.counters]
+    for (const part of parts) all.addAll(part.entries())
+    all.addAll(this.underlay.dropped())
+    return all.entries()
+  }
+
+  protected get isLeaving(): boolean {
+    return this.#farewell !== undefined
+  }
+
+  protected abstract startSignalling(now: number): void
+  /** Runs what is due of this side's own. */
+  protected abstract handleOwnTimeout(now: number): void
+  protected abstract pollOwnTimeout(): number | undefined
+  /** Takes what signalling has to say, and what has waited for candidates. @returns whether there was anything */
+  protected abstract advance(now: number): boolean
+  protected abstract handleUnderlay(now: number, event: UnderlayEvent): void
+  /** @param neighbour the receiver's public key, base64 */
+  protected abstract sendChat(now: number, neighbour: string, payload: Uint8Array): void
+  /** An author's overlay address; undefined where it is not on the roster. */
+  protected abstract addressOf(author: Uint8Array): string | undefined
+  /** Whether nobody is left to say goodbye to. */
+  protected abstract get isFarewellHeard(): boolean
+  protected abstract sayFarewell(now: number): void
+  /** Why the room was not up in time. */
+  protected abstract whyNot(): GonetError
+
+  /** Moves what the machines inside have to say to where it belongs, until all are silent. */
+  protected collect(now: number): void {
+    for (let moved = true; moved; ) {
+      moved = this.advance(now)
+      for (let event = this.underlay.pollEvent(); event !== undefined; event = this.underlay.pollEvent()) {
+        moved = true
+        this.handleUnderlay(now, event)
+      }
+      for (let sent = this.chat.pollTransmit(); sent !== undefined; sent = this.chat.pollTransmit()) {
+        moved = true
+        this.sendChat(now, sent.neighbour, sent.payload)
+      }
+    }
+    for (let event = this.chat.pollEvent(); event !== undefined; event = this.chat.pollEvent()) {
+      const told = roomEventOf(event, (author) => this.addressOf(author))
+      if (told !== undefined) this.events.push(told)
+    }
+    this.#drain()
+  }
+
+  protected continueLeaving(now: number): void {
+    if (this.#farewell === undefined) return
+    if (this.isFarewellHeard || this.#farewell.isOver(now)) this.end()
+    else if (this.#farewell.isDue(now)) this.sayFarewell(now)
+  }
+
+  protected end(failure?: GonetError): void {
+    if (this.#ended !== undefined) return
+    this.#signalling.stop()
+    this.chat.flush()
+    this.#drain()
+    this.#ended = failure === undefined ? {} : { failure }
+    if (failure === undefined) this.events.push({ event: 'left' })
+  }
+
+  #drain(): void {
+    const [signalling, underlay, transmits] = [this.#signalling, this.underlay, this.#transmits]
+    for (let signal = signalling.pollTransmit(); signal !== undefined; signal = signalling.pollTransmit()) {
+      transmits.push({ type: 'signal', signal })
+    }
+    for (let sent = underlay.pollTransmit(); sent !== undefined; sent = underlay.pollTransmit()) {
+      transmits.push({ type: 'datagram', datagram: sent })
+    }
+  }
+}
