@@ -99,4 +99,11 @@ describe('the address pool', () => {
     expect(pool.allocate(60_004, keys[6]!, inUse)).toBe('10.7.0.3')
     expect(pool.allocate(60_005, keys[0]!, inUse)).toBe('10.7.0.2')
   })
+
+  it('of a large network keeps no address for each of the strangers that ever asked', () => {
+    const large = new AddressPool(parseSubnet('10.0.0.0/8'), store)
+    for (let index = 0; index < 8192; index += 1) large.allocate(0, random.bytes(32), never)
+    expect(large.allocate(59_999, random.bytes(32), never)).toBe('10.0.32.2')
+    expect(large.allocate(60_000, random.bytes(32), never)).toBe('10.0.0.2')
+  })
 })
