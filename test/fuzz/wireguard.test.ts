@@ -1,7 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { DecodeError } from '../../src/core/errors.js'
+import { nodeNoiseCrypto } from '../../src/node/noise-crypto.js'
+import { Nobody } from '../../src/transports/wireguard/device-events.js'
 import { readInnerHeader } from '../../src/transports/wireguard/inner-packet.js'
+import { mac1Key, writeMac1 } from '../../src/transports/wireguard/macs.js'
 import { decodeMessage } from '../../src/transports/wireguard/messages.js'
 import { createPair, ipv4Packet } from '../unit/wireguard-net.js'
 
@@ -83,5 +86,65 @@ describe('WireGuard', () => {
     a.device.send(net.now, ipv4Packet('10.0.0.1', '10.0.0.2', 'second'))
     net.run(100)
     expect(b.payloads()).toEqual(['second'])
+  })
+
+  it('under load answers what has a right mac1 with one cookie, to its source, and nothing else', () => {
+    const { net, a, b } = createPair({ device: { load: { isUnderLoad: () => true } } })
+    const key = mac1Key(nodeNoiseCrypto, b.device.publicKey)
+    const initiation = fc.uint8Array({ minLength: 148, maxLength: 148 }).map((bytes) => {
+      bytes.set([1, 0, 0, 0])
+      writeMac1(nodeNoiseCrypto, key, bytes)
+      return bytes
+    })
+    const port = fc.integer({ min: 1, max: 65_535 })
+    fc.assert(
+      fc.property(fc.oneof(datagram, initiation), port, (bytes, from) => {
+        const { underLoad } = b.device.counters
+        const source = { address: '203.0.113.1', port: from }
+        b.device.handleDatagram(net.now, source, bytes)
+        const answer = b.device.pollTransmit()
+        expect(answer !== undefined).toBe(b.device.counters.underLoad > underLoad)
+        if (answer !== undefined) {
+          expect(answer).toMatchObject({ peer: Nobody, replyTo: source })
+          expect(answer.bytes.subarray(0, 8)).toEqual(Uint8Array.of(3, 0, 0, 0, ...bytes.subarray(4, 8)))
+        }
+        expect(b.device.pollTransmit()).toBeUndefined()
+        expect(b.device.pollEvent()).toBeUndefined()
+        expect(b.device.pollTimeout()).toBeUndefined()
+      }),
+      { numRuns: 2000 },
+    )
+    a.device.send(net.now, ipv4Packet('10.0.0.1', '10.0.0.2', 'after all'))
+    // Either side wants a cookie of the other.
+    net.run(20_000)
+    expect(b.payloads()).toEqual(['after all'])
+  })
+
+  it('takes no cookie reply but the one that answers it', () => {
+    const { net, a, b } = createPair({ device: { load: { isUnderLoad: () => true } } })
+    a.device.initiate(net.now, 'b')
+    net.deliver = ({ type }) => type === 1
+    net.run(20)
+    const { bytes: reply } = net.sent.find(({ type }) => type === 3)!
+    const forged = fc
+      .tuple(fc.integer({ min: 8, max: 63 }), fc.integer({ min: 1, max: 255 }))
+      .map(([at, mask]) => {
+        const copy = reply.slice()
+        copy[at]! ^= mask
+        return copy
+      })
+    fc.assert(
+      fc.property(forged, (bytes) => {
+        const { forgedCookieReply } = a.device.counters
+        a.device.handleDatagram(net.now, b.address, bytes)
+        expect(a.device.counters.forgedCookieReply).toBe(forgedCookieReply + 1)
+        expect(a.device.pollTransmit()).toBeUndefined()
+        expect(a.device.pollEvent()).toBeUndefined()
+      }),
+      { numRuns: 2000 },
+    )
+    const before = { ...a.device.counters }
+    a.device.handleDatagram(net.now, b.address, reply)
+    expect(a.device.counters).toEqual(before)
   })
 })

@@ -17,6 +17,7 @@ import type { RunnerCommand, RunnerOptions, RunnerReport } from './wireguard-run
 
 const Ours = { address: '10.201.0.1', port: 51820 }
 const Theirs = { address: '10.201.0.2', port: 51821 }
+const KeepaliveLength = 32
 const OurInner = ['10.202.0.1', 'fd00:202::1'] as const
 const TheirInner = ['10.202.0.2', 'fd00:202::2'] as const
 
@@ -117,10 +118,79 @@ it('wireguard-go may initiate anew in the middle of a session', async () => {
   expect(await runner.ping(TheirInner[0])).toBe(true)
 })
 
+it('wireguard-go is followed to another port in the middle of a session', async () => {
+  const { runner, namespace, wg } = await start({ presharedKey: undefined, theyKnowUs: false })
+  expect(await runner.ping(TheirInner[0])).toBe(true)
+  await wg('listen-port', `${Theirs.port + 1}`)
+  await expectAnswers(namespace, OurInner[0])
+  expect(await runner.ping(TheirInner[0])).toBe(true)
+  await wg('listen-port', `${Theirs.port + 2}`)
+  await expectAnswers(namespace, OurInner[1])
+  expect(await runner.ping(TheirInner[1])).toBe(true)
+  expect(runner.sessions).toBe(1)
+})
+
+it('wireguard-go hears of us first, and every second, by persistent keepalives', async () => {
+  const { namespace, runner, device } = await start({
+    presharedKey: undefined,
+    theyKnowUs: false,
+    persistentKeepaliveMs: 1000,
+  })
+  const received = async (): Promise<number> =>
+    Number((await namespace.run('wg', 'show', device, 'transfer')).split('\t')[1])
+  while (runner.sessions === 0) await delay(20)
+  await expectAnswers(namespace, OurInner[0])
+  const before = await received()
+  await delay(4500)
+  const keepalives = ((await received()) - before) / KeepaliveLength
+  expect(keepalives).toBeGreaterThanOrEqual(3)
+  expect(keepalives).toBeLessThanOrEqual(5)
+})
+
+it('wireguard-go sends us persistent keepalives, and we answer none', async () => {
+  const { runner, wg, publicKey } = await start({ presharedKey: undefined, theyKnowUs: true })
+  await wg('peer', publicKey, 'persistent-keepalive', '1')
+  while (runner.sessions === 0) await delay(20)
+  runner.received.length = 0
+  await delay(4500)
+  expect(runner.received.length).toBeGreaterThanOrEqual(3)
+  expect(new Set(runner.received)).toEqual(new Set([4]))
+  expect(runner.sessions).toBe(1)
+})
+
+it('wireguard-go takes the cookie of our device under load, and comes back with it', async () => {
+  const { runner, namespace } = await start({ presharedKey: undefined, theyKnowUs: true, underLoad: true })
+  // The first initiation is in vain, the second one comes after RekeyTimeout.
+  await expectAnswers(namespace, OurInner[0], { count: 1, waitSeconds: 8 })
+  expect(runner.received.filter((type) => type === 1)).toHaveLength(2)
+  expect(runner.sessions).toBe(1)
+  expect(await runner.ping(TheirInner[0])).toBe(true)
+})
+
+it('wireguard-go under load gives us a cookie, and takes our mac2', async () => {
+  const { runner } = await start({ presharedKey: undefined, theyKnowUs: false })
+  runner.flood()
+  while (runner.cookiesForFlood === 0) await delay(20)
+  await runner.ping(TheirInner[0])
+  while (runner.sessions === 0) await delay(20)
+  const handshakes = runner.received.filter((type) => type === 2 || type === 3)
+  expect(handshakes).toEqual([3, 2])
+  // Others were still asked for theirs.
+  const before = runner.cookiesForFlood
+  await delay(200)
+  expect(runner.cookiesForFlood).toBeGreaterThan(before)
+  expect(await runner.ping(TheirInner[0])).toBe(true)
+})
+
 interface Started {
   readonly runner: Runner
   /** wireguard-go's. */
   readonly namespace: Namespace
+  readonly device: string
+  /** Ours. */
+  readonly publicKey: string
+  /** Sets something of wireguard-go. */
+  readonly wg: (...parameters: readonly string[]) => Promise<void>
   readonly configurePeer: (theyKnowUs: boolean) => Promise<void>
   readonly removePeer: () => Promise<void>
 }
@@ -131,6 +201,8 @@ async function start(options: {
   /** Whether wireguard-go has our endpoint from the start, and so can initiate. */
   readonly theyKnowUs: boolean
   readonly rekeyAfterMessages?: number
+  readonly persistentKeepaliveMs?: number
+  readonly underLoad?: boolean
 }): Promise<Started> {
   lab = new Lab()
   const [ours, theirs] = [await lab.namespace('ours'), await lab.namespace('theirs')]
@@ -164,14 +236,22 @@ async function start(options: {
     allowedAddresses: [`${TheirInner[0]}/32`, `${TheirInner[1]}/128`],
     ...(options.presharedKey !== undefined && { presharedKey: options.presharedKey }),
     ...(options.rekeyAfterMessages !== undefined && { rekeyAfterMessages: options.rekeyAfterMessages }),
+    ...(options.persistentKeepaliveMs !== undefined && {
+      persistentKeepaliveMs: options.persistentKeepaliveMs,
+    }),
+    ...(options.underLoad !== undefined && { underLoad: options.underLoad }),
   })
+  const wg = async (...parameters: readonly string[]): Promise<void> => {
+    await theirs.run('wg', 'set', device, ...parameters)
+  }
   return {
     runner,
     namespace: theirs,
+    device,
+    publicKey: us.publicKey,
+    wg,
     configurePeer,
-    removePeer: async () => {
-      await theirs.run('wg', 'set', device, 'peer', us.publicKey, 'remove')
-    },
+    removePeer: () => wg('peer', us.publicKey, 'remove'),
   }
 }
 
@@ -192,15 +272,27 @@ async function startWireGuardGo(namespace: Namespace, device: string): Promise<v
 async function expectAnswers(
   namespace: Namespace,
   address: string,
-  { count = 3, intervalSeconds = 0.05 } = {},
+  { count = 3, intervalSeconds = 0.05, waitSeconds = 2 } = {},
 ): Promise<void> {
-  const output = await namespace.run('ping', '-c', `${count}`, '-i', `${intervalSeconds}`, '-W', '2', address)
+  const output = await namespace.run(
+    'ping',
+    '-c',
+    `${count}`,
+    '-i',
+    `${intervalSeconds}`,
+    '-W',
+    `${waitSeconds}`,
+    address,
+  )
   expect(output).toContain(`${count} packets transmitted, ${count} received`)
 }
 
 /** The process with our device and stack. */
 class Runner {
   sessions = 0
+  cookiesForFlood = 0
+  /** The types of the messages that came, but for what answers the flood. */
+  readonly received: number[] = []
   readonly #child: ChildProcess
   readonly #waiting = new Map<string, (answered: boolean) => void>()
 
@@ -228,9 +320,15 @@ class Runner {
     })
   }
 
+  flood(): void {
+    this.#child.send({ flood: true } satisfies RunnerCommand)
+  }
+
   #handleReport(report: RunnerReport, ready: () => void): void {
     if (report.type === 'ready') ready()
     else if (report.type === 'session') this.sessions++
+    else if (report.type === 'received' && report.flood) this.cookiesForFlood++
+    else if (report.type === 'received') this.received.push(report.message)
     else this.#waiting.get(report.address)?.(report.answered)
   }
 }

@@ -9,6 +9,8 @@ import { earliest } from '../../src/core/machine.js'
 import { nodeNoiseCrypto } from '../../src/node/noise-crypto.js'
 import { UserspaceStack } from '../../src/transports/ip/stack.js'
 import { Device } from '../../src/transports/wireguard/device.js'
+import { mac1Key, writeMac1 } from '../../src/transports/wireguard/macs.js'
+import { InitiationLength, MessageType } from '../../src/transports/wireguard/messages.js'
 
 export interface RunnerOptions {
   /** In base64, as wg has them. */
@@ -20,16 +22,22 @@ export interface RunnerOptions {
   readonly addresses: readonly string[]
   readonly allowedAddresses: readonly string[]
   readonly rekeyAfterMessages?: number
+  readonly persistentKeepaliveMs?: number
+  /** Whether our device asks for cookies always. */
+  readonly underLoad?: boolean
 }
 
 export type RunnerReport =
   | { readonly type: 'ready' }
   | { readonly type: 'session' }
+  /** A datagram came: the type of its WireGuard message, and whether it answers the flood. */
+  | { readonly type: 'received'; readonly message: number; readonly flood: boolean }
   | { readonly type: 'echo'; readonly address: string; readonly answered: boolean }
 
-export interface RunnerCommand {
-  readonly ping: string
-}
+export type RunnerCommand =
+  | { readonly ping: string }
+  /** Begins to send forged initiations with the right mac1, faster than they can be computed with. */
+  | { readonly flood: true }
 
 const options = JSON.parse(process.argv[2] ?? '') as RunnerOptions
 const random = {
@@ -45,6 +53,7 @@ const device = new Device({
   random,
   wall: { unixMs: () => Date.now() },
   ...(options.rekeyAfterMessages !== undefined && { rekeyAfterMessages: options.rekeyAfterMessages }),
+  ...(options.underLoad === true && { load: { isUnderLoad: () => true } }),
 })
 device.addPeer(now(), {
   id: 'peer',
@@ -52,21 +61,29 @@ device.addPeer(now(), {
   allowedAddresses: options.allowedAddresses,
   endpoint: options.endpoint,
   ...(options.presharedKey !== undefined && { presharedKey: fromBase64(options.presharedKey) }),
+  ...(options.persistentKeepaliveMs !== undefined && {
+    persistentKeepaliveMs: options.persistentKeepaliveMs,
+  }),
 })
 const stack = new UserspaceStack({ addresses: options.addresses, mtu: 1420, random })
 const socket = createSocket('udp4')
 let timer: NodeJS.Timeout | undefined
 
 socket.on('message', (bytes, { address, port }) => {
+  report({ type: 'received', message: bytes[0] ?? 0, flood: false })
   device.handleDatagram(now(), { address, port }, bytes)
   drain()
 })
-process.on('message', ({ ping }: RunnerCommand) => {
-  stack.ping(now(), ping)
+process.on('message', (command: RunnerCommand) => {
+  if ('flood' in command) flood()
+  else stack.ping(now(), command.ping)
   drain()
 })
 process.on('disconnect', () => process.exit())
-socket.bind(options.listen.port, options.listen.address, () => report({ type: 'ready' }))
+socket.bind(options.listen.port, options.listen.address, () => {
+  report({ type: 'ready' })
+  drain()
+})
 
 function drain(): void {
   for (let event = device.pollEvent(); event !== undefined; event = device.pollEvent()) {
@@ -92,6 +109,25 @@ function handleTimeout(): void {
   device.handleTimeout(now())
   stack.handleTimeout(now())
   drain()
+}
+
+function flood(): void {
+  const { address } = options.listen
+  const flooder = createSocket('udp4')
+  flooder.on('message', (bytes) => report({ type: 'received', message: bytes[0] ?? 0, flood: true }))
+  const key = mac1Key(nodeNoiseCrypto, fromBase64(options.peerPublicKey))
+  const forged = Array.from({ length: 500 }, () => {
+    const message = new Uint8Array(InitiationLength)
+    message.set(random.bytes(112), 4)
+    message[0] = MessageType.Initiation
+    writeMac1(nodeNoiseCrypto, key, message)
+    return message
+  })
+  flooder.bind(0, address, () => {
+    setInterval(() => {
+      for (const message of forged) flooder.send(message, options.endpoint.port, options.endpoint.address)
+    }, 50)
+  })
 }
 
 function report(message: RunnerReport): void {

@@ -2,11 +2,11 @@
  * WireGuard devices on a pretended network under a clock that jumps: latency, loss and reordering by seed.
  */
 
-import { earliest, type SocketAddress } from '../../src/core/machine.js'
+import { earliest, formatSocketAddress, type SocketAddress } from '../../src/core/machine.js'
 import type { Random } from '../../src/core/ports.js'
 import { nodeNoiseCrypto } from '../../src/node/noise-crypto.js'
 import { Device, type DeviceOptions, type PeerOptions } from '../../src/transports/wireguard/device.js'
-import type { DeviceEvent } from '../../src/transports/wireguard/device-events.js'
+import { type DeviceEvent, Nobody } from '../../src/transports/wireguard/device-events.js'
 
 export interface Sent {
   readonly at: number
@@ -111,6 +111,15 @@ export class Net {
     return this.sent.filter((sent) => sent.from === from && sent.type === type).length
   }
 
+  /** Nobody's name where no node is there: what is sent to it is lost. */
+  #nameAt(address: SocketAddress): string {
+    const wanted = formatSocketAddress(address)
+    return (
+      Array.from(this.#nodes.values()).find((node) => formatSocketAddress(node.address) === wanted)?.name ??
+      ''
+    )
+  }
+
   #nextDeadline(): number | undefined {
     const devices = [...this.#nodes.values()].map((node) => node.device.pollTimeout())
     return earliest(...devices, ...this.#inFlight.map((datagram) => datagram.at))
@@ -120,10 +129,11 @@ export class Net {
     for (const node of this.#nodes.values()) {
       for (let out = node.device.pollTransmit(); out !== undefined; out = node.device.pollTransmit()) {
         const { peer, bytes, replyTo } = out
-        const sent = { at: this.now, from: node.name, to: peer, type: bytes[0]!, bytes, replyTo }
+        const to = peer === Nobody ? this.#nameAt(replyTo!) : peer
+        const sent = { at: this.now, from: node.name, to, type: bytes[0]!, bytes, replyTo }
         this.sent.push(sent)
         if (this.deliver(sent)) {
-          this.#inFlight.push({ at: this.now + this.latencyMs(), from: node.name, to: peer, bytes })
+          this.#inFlight.push({ at: this.now + this.latencyMs(), from: node.name, to, bytes })
         }
       }
       for (let event = node.device.pollEvent(); event !== undefined; event = node.device.pollEvent()) {

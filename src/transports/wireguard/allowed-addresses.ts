@@ -14,6 +14,8 @@ interface Prefix {
 export class AllowedAddresses<Peer> {
   /** By address length (4 and 16 bytes). */
   readonly #tables = { 4: new PrefixTable<Peer>(), 16: new PrefixTable<Peer>() }
+  /** What each peer was given; another may have it by now. */
+  readonly #byPeer = new Map<Peer, readonly Prefix[]>()
 
   /**
    * Gives a peer exactly these prefixes. One that another peer had is moved, as in WireGuard.
@@ -24,11 +26,14 @@ export class AllowedAddresses<Peer> {
     const prefixes = ranges.map(parsePrefix)
     this.remove(peer)
     for (const prefix of prefixes) this.#tables[prefix.addressLength].insert(prefix, peer)
+    this.#byPeer.set(peer, prefixes)
   }
 
   remove(peer: Peer): void {
-    this.#tables[4].remove(peer)
-    this.#tables[16].remove(peer)
+    for (const prefix of this.#byPeer.get(peer) ?? []) {
+      this.#tables[prefix.addressLength].remove(prefix, peer)
+    }
+    this.#byPeer.delete(peer)
   }
 
   /**
@@ -55,11 +60,13 @@ class PrefixTable<Peer> {
     entry.peers.set(prefixKey(address, 0, prefixLength), peer)
   }
 
-  remove(peer: Peer): void {
-    for (const { peers } of this.#byLength) {
-      for (const [key, owner] of peers) if (owner === peer) peers.delete(key)
-    }
-    this.#byLength = this.#byLength.filter(({ peers }) => peers.size > 0)
+  /** Does nothing where the prefix is another peer's. */
+  remove({ address, prefixLength }: Prefix, peer: Peer): void {
+    const entry = this.#byLength.find((candidate) => candidate.prefixLength === prefixLength)
+    const key = prefixKey(address, 0, prefixLength)
+    if (entry?.peers.get(key) !== peer) return
+    entry.peers.delete(key)
+    if (entry.peers.size === 0) this.#byLength = this.#byLength.filter((candidate) => candidate !== entry)
   }
 
   lookup(bytes: Uint8Array, offset: number): Peer | undefined {

@@ -10,6 +10,8 @@ export const Construction = 'Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s'
 export const Identifier = 'WireGuard v1 zx2c4 Jason@zx2c4.com'
 /** Section 5.4.4. */
 export const LabelMac1 = 'mac1----'
+/** Section 5.4.7. */
+export const LabelCookie = 'cookie--'
 
 /**
  * Section 6.1 has 2^60. Lower here, so that counters are exact in a double: at ten million packets a second it
@@ -28,6 +30,8 @@ export const RekeyAttemptTimeMs = 90_000
 export const RekeyTimeoutMs = 5_000
 /** Section 6.1: how long a receiver of data may stay silent. */
 export const KeepaliveTimeoutMs = 10_000
+/** Sections 5.4.4 and 5.4.7: how long a cookie is good, and the secret that it is made with. */
+export const CookieRefreshTimeMs = 120_000
 
 /** Section 6.1: retries carry a jitter, so that two peers do not keep colliding. */
 export const RekeyTimeoutJitterMaxMs = 334
@@ -37,5 +41,19 @@ export const HandshakeInitiationIntervalMs = 20
 export const PaddingMultiple = 16
 /** Packets that wait for a session; the oldest is dropped for the next one. */
 export const MaxStagedPackets = 128
+/** Handshake messages in a second, and at once after a rest, beyond which a device is under load. */
+export const HandshakesPerSecond = 500
+export const HandshakeBurst = 500
+/** wireguard-go's: how long a device stays under load after the last message too many. */
+export const UnderLoadAfterTimeMs = 1_000
+/** wireguard-go's: handshake messages of one IP address, under load. */
+export const PacketsPerSecond = 20
+export const PacketsBurstable = 5
+/** Addresses that are counted at a time; the least recently used is forgotten for the next one. */
+export const MaxRateLimitedAddresses = 8192
+/** Paths to a peer whose cookies are kept; the oldest cookie makes room. */
+export const MaxCookies = 8
+/** Wall time that goes by without monotonic time, from which on it is taken for a machine's sleep. */
+export const SleepMs = 10_000
 /** Bits of the replay bitmap. The window is one 32-bit word less. */
 export const ReplayBitmapBits = 8192

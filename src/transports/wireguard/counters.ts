@@ -12,10 +12,14 @@ export interface DeviceCounters {
   replayedInitiation: number
   /** An initiation too soon after the last one of that peer. */
   floodedInitiation: number
-  /** A response or transport message for an index that is not ours, or no longer. */
+  /** A response, cookie reply or transport message for an index that is not ours, or no longer. */
   unknownReceiver: number
-  /** A cookie reply: this implementation sends no mac2. */
-  cookieReply: number
+  /** An initiation or response under load without a valid mac2. It was answered with a cookie. */
+  underLoad: number
+  /** An initiation or response under load, with a valid mac2, from an IP address that sends too many. */
+  rateLimited: number
+  /** A cookie reply that does not authenticate, or a second one to the same message. */
+  forgedCookieReply: number
   /** A transport message older than RejectAfterTime. */
   expiredSession: number
   /** A transport message that does not authenticate. */
@@ -41,7 +45,9 @@ export function createCounters(): DeviceCounters {
     replayedInitiation: 0,
     floodedInitiation: 0,
     unknownReceiver: 0,
-    cookieReply: 0,
+    underLoad: 0,
+    rateLimited: 0,
+    forgedCookieReply: 0,
     expiredSession: 0,
     forged: 0,
     replayed: 0,

@@ -1,13 +1,16 @@
 /** What comes out of a device. */
 import type { SocketAddress } from '../../core/machine.js'
 
-/** A datagram for a peer. */
+/** The peer of a cookie reply: whoever asked for it is nobody yet. */
+export const Nobody = ''
+
+/** A datagram for a peer, or for Nobody. */
 export interface DeviceTransmit {
   readonly peer: string
   readonly bytes: Uint8Array
   /**
    * A peer with an endpoint: where it is now. Else, for a handshake response: the source of its initiation.
-   * Else undefined.
+   * Else undefined. For Nobody: the source of what is answered, and the only place to send it to.
    */
   readonly replyTo: SocketAddress | undefined
 }

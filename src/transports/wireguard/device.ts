@@ -6,17 +6,19 @@
  * followed as WireGuard does it (paper, section 2.1): to where its latest authenticated datagram came from.
  */
 import { DecodeError, GonetError, UsageError } from '../../core/errors.js'
-import { earliest, type Machine, type SocketAddress } from '../../core/machine.js'
+import type { Machine, SocketAddress } from '../../core/machine.js'
 import type { Random, Wall } from '../../core/ports.js'
 import { AllowedAddresses } from './allowed-addresses.js'
-import { RekeyAfterMessages } from './constants.js'
+import { RejectAfterMessages, RekeyAfterMessages, SleepMs } from './constants.js'
+import { CookieChecker } from './cookie.js'
 import { createCounters, type DeviceCounters } from './counters.js'
 import type { NoiseCrypto, PrivateKey } from './crypto.js'
-import type { DeviceEvent, DeviceTransmit } from './device-events.js'
+import { type DeviceEvent, type DeviceTransmit, Nobody } from './device-events.js'
 import { createRemoteStatic, openInitiation } from './handshake.js'
 import { readInnerHeader } from './inner-packet.js'
-import { mac1Key, verifyMac1 } from './macs.js'
+import { HandshakeLoad, type LoadPolicy, RateLimiter } from './load.js'
 import {
+  CookieReplyLength,
   decodeMessage,
   type Initiation,
   InitiationLength,
@@ -29,6 +31,7 @@ import {
 } from './messages.js'
 import { TimestampSource } from './tai64n.js'
 import { Tunnel, type TunnelEnvironment } from './tunnel.js'
+import { WakeQueue } from './wake-queue.js'
 
 export interface DeviceOptions {
   /** X25519, 32 bytes. Not kept. */
@@ -41,6 +44,17 @@ export interface DeviceOptions {
   readonly maxPeers?: number
   /** After how many messages a session is renewed. Default RekeyAfterMessages; tests force a rekey with less. */
   readonly rekeyAfterMessages?: number
+  /** After how many messages a session sends no more. Default RejectAfterMessages; for tests likewise. */
+  readonly rejectAfterMessages?: number
+  /** When handshakes must bring a cookie. Default: beyond 500 a second. */
+  readonly load?: LoadPolicy
+  /**
+   * Where a handshake message to a peer without an endpoint is going to be sent, so that it brings the cookie of
+   * that path: the address that `handleDatagram` names as the source of what comes back by it. Asked just before
+   * the message can be polled, and with its `replyTo`. Undefined, as by default: the peer's latest cookie is taken,
+   * whatever path it came by, which is right where there is but one.
+   */
+  readonly routeOf?: (peer: string, replyTo: SocketAddress | undefined) => SocketAddress | undefined
 }
 
 export interface PeerOptions {
@@ -53,8 +67,8 @@ export interface PeerOptions {
   /** The inner addresses that it may send from and that lead to it, as CIDR ranges, IPv4 and IPv6. */
   readonly allowedAddresses: readonly string[]
   /**
-   * Sends a keepalive after this time without any authenticated packet either way, counted from the first one.
-   * At least 1000. Default: never.
+   * Sends a keepalive after this time without any authenticated packet either way, counted from the first one;
+   * with an endpoint the first one is sent at once. At least 1000. Default: never.
    */
   readonly persistentKeepaliveMs?: number
   /** Where a peer that follows WireGuard's own roaming is first. Default: the caller decides. */
@@ -68,7 +82,10 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
   readonly #crypto: NoiseCrypto
   readonly #random: Random
   readonly #privateKey: PrivateKey
-  readonly #mac1Key: Uint8Array
+  readonly #wall: Wall
+  readonly #cookies: CookieChecker
+  readonly #load: LoadPolicy
+  readonly #rateLimiter = new RateLimiter()
   readonly #maxPeers: number
   readonly #environment: TunnelEnvironment
   readonly #allowedAddresses = new AllowedAddresses<Tunnel>()
@@ -77,14 +94,17 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
   readonly #byIndex = new Map<number, Tunnel>()
   readonly #transmits: DeviceTransmit[] = []
   readonly #events: DeviceEvent[] = []
-  /** No later than any peer's deadline, so that a packet need not look at all peers. */
-  #wakeAt: number | undefined
+  readonly #wakes = new WakeQueue<Tunnel>()
+  /** Wall time minus monotonic time, when last looked at. */
+  #wallAhead = Number.POSITIVE_INFINITY
 
   constructor(options: DeviceOptions) {
     this.#crypto = options.crypto
     this.#random = options.random
     this.#privateKey = options.crypto.privateKey(options.secretKey)
-    this.#mac1Key = mac1Key(options.crypto, this.#privateKey.publicKey)
+    this.#wall = options.wall
+    this.#cookies = new CookieChecker(options.crypto, options.random, this.#privateKey.publicKey)
+    this.#load = options.load ?? new HandshakeLoad()
     this.#maxPeers = options.maxPeers ?? 4096
     this.counters = this.#counters
     this.#environment = {
@@ -95,6 +115,8 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
       privateKey: this.#privateKey,
       counters: this.#counters,
       rekeyAfterMessages: options.rekeyAfterMessages ?? RekeyAfterMessages,
+      rejectAfterMessages: options.rejectAfterMessages ?? RejectAfterMessages,
+      routeOf: options.routeOf ?? (() => undefined),
       reserveIndex: (tunnel) => this.#reserveIndex(tunnel),
       releaseIndex: (index) => void this.#byIndex.delete(index),
       ownerOf: (packet, offset, addressLength) =>
@@ -110,10 +132,10 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
 
   /**
    * @throws DecodeError `wireguard-public-key` or `wireguard-preshared-key`; GonetError `wireguard-peer-exists`
-   *   or `wireguard-too-many-peers`; UsageError `allowed-address` or `persistent-keepalive`. Then nothing has
-   *   changed.
+   *   or `wireguard-too-many-peers`; UsageError `wireguard-peer-id` (an empty one), `allowed-address` or
+   *   `persistent-keepalive`. Then nothing has changed.
    */
-  addPeer(_now: number, options: PeerOptions): void {
+  addPeer(now: number, options: PeerOptions): void {
     const { id, publicKey, presharedKey, persistentKeepaliveMs, endpoint } = options
     if (this.#byId.size >= this.#maxPeers) {
       throw new GonetError(
@@ -121,6 +143,7 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
         `A WireGuard device has at most ${this.#maxPeers} peers`,
       )
     }
+    if (id === Nobody) throw new UsageError('wireguard-peer-id', 'The id of a WireGuard peer is not empty')
     if (this.#byId.has(id) || this.#byPublicKey.has(bytesKey(publicKey))) {
       throw new GonetError('wireguard-peer-exists', 'A WireGuard peer with this id or public key exists')
     }
@@ -132,6 +155,7 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
     this.#allowedAddresses.assign(tunnel, options.allowedAddresses)
     this.#byId.set(id, tunnel)
     this.#byPublicKey.set(bytesKey(publicKey), tunnel)
+    tunnel.start(now)
     this.#schedule(tunnel)
   }
 
@@ -140,6 +164,7 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
     const tunnel = this.#byId.get(id)
     if (tunnel === undefined) return
     tunnel.close()
+    this.#wakes.schedule(tunnel, undefined)
     this.#allowedAddresses.remove(tunnel)
     this.#byId.delete(id)
     this.#byPublicKey.delete(bytesKey(tunnel.remote.publicKey))
@@ -161,6 +186,7 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
   initiate(now: number, id: string): void {
     const tunnel = this.#byId.get(id)
     if (tunnel === undefined) return
+    this.#noticeSleep(now)
     tunnel.initiate(now)
     this.#schedule(tunnel)
   }
@@ -182,6 +208,7 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
       this.#counters.unroutable++
       return false
     }
+    this.#noticeSleep(now)
     tunnel.send(now, packet)
     this.#schedule(tunnel)
     return true
@@ -194,10 +221,11 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
   claims(bytes: Uint8Array): boolean {
     switch (bytes[0]) {
       case MessageType.Initiation:
-        return bytes.length === InitiationLength && verifyMac1(this.#crypto, this.#mac1Key, bytes)
+        return bytes.length === InitiationLength && this.#cookies.verifyMac1(bytes)
       case MessageType.Response:
         return bytes.length === ResponseLength && this.#byIndex.has(readUint32(bytes, 8))
       case MessageType.CookieReply:
+        return bytes.length === CookieReplyLength && this.#byIndex.has(readUint32(bytes, 4))
       case MessageType.Transport:
         return bytes.length > TransportHeaderLength && this.#byIndex.has(readUint32(bytes, 4))
       default:
@@ -218,20 +246,18 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
       this.#counters.malformed++
       return
     }
+    this.#noticeSleep(now)
     switch (message.type) {
       case MessageType.Initiation:
       case MessageType.Response:
         this.#handleHandshake(now, source, message, bytes)
         break
       case MessageType.CookieReply:
-        this.#counters.cookieReply++
+        this.#receiverOf(message)?.handleCookieReply(now, source, message)
         break
       case MessageType.Transport: {
-        const tunnel = this.#byIndex.get(message.receiver)
-        if (tunnel === undefined) {
-          this.#counters.unknownReceiver++
-          return
-        }
+        const tunnel = this.#receiverOf(message)
+        if (tunnel === undefined) return
         tunnel.handleTransport(now, source, message)
         this.#schedule(tunnel)
         break
@@ -240,9 +266,8 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
   }
 
   handleTimeout(now: number): void {
-    if (this.#wakeAt === undefined || now < this.#wakeAt) return
-    this.#wakeAt = undefined
-    for (const tunnel of this.#byId.values()) {
+    this.#noticeSleep(now)
+    for (let tunnel = this.#wakes.due(now); tunnel !== undefined; tunnel = this.#wakes.due(now)) {
       tunnel.handleTimeout(now)
       this.#schedule(tunnel)
     }
@@ -258,9 +283,8 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
     return event
   }
 
-  /** May be earlier than needed, never later. */
   pollTimeout(): number | undefined {
-    return this.#wakeAt
+    return this.#wakes.next
   }
 
   /** Removes all peers and forgets their keys. Idempotent. */
@@ -271,7 +295,7 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
     }
     this.#byId.clear()
     this.#byPublicKey.clear()
-    this.#wakeAt = undefined
+    this.#wakes.clear()
   }
 
   #handleHandshake(
@@ -280,10 +304,13 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
     message: Initiation | Response,
     bytes: Uint8Array,
   ): void {
-    if (!verifyMac1(this.#crypto, this.#mac1Key, bytes)) {
+    if (!this.#cookies.verifyMac1(bytes)) {
       this.#counters.invalidMac1++
       return
     }
+    // Before the load is looked at: a response that nobody waits for costs no more than this, and gets no cookie.
+    if (message.type === MessageType.Response && this.#receiverOf(message) === undefined) return
+    if (this.#load.isUnderLoad(now) && !this.#isAllowedUnderLoad(now, source, message, bytes)) return
     try {
       if (message.type === MessageType.Initiation) this.#handleInitiation(now, source, message)
       else this.#handleResponse(now, source, message)
@@ -291,6 +318,26 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
       if (!(error instanceof DecodeError)) throw error
       this.#counters.forgedHandshake++
     }
+  }
+
+  /** Asks for a cookie where there is none. Nothing is kept of whoever has not brought one. */
+  #isAllowedUnderLoad(
+    now: number,
+    source: SocketAddress,
+    message: Initiation | Response,
+    bytes: Uint8Array,
+  ): boolean {
+    if (!this.#cookies.verifyMac2(now, source, bytes)) {
+      this.#counters.underLoad++
+      const reply = this.#cookies.createReply(now, source, message.sender, bytes)
+      this.#transmits.push({ peer: Nobody, bytes: reply, replyTo: source })
+      return false
+    }
+    if (!this.#rateLimiter.allow(now, source.address)) {
+      this.#counters.rateLimited++
+      return false
+    }
+    return true
   }
 
   #handleInitiation(now: number, source: SocketAddress, message: Initiation): void {
@@ -305,13 +352,16 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
   }
 
   #handleResponse(now: number, source: SocketAddress, message: Response): void {
-    const tunnel = this.#byIndex.get(message.receiver)
-    if (tunnel === undefined) {
-      this.#counters.unknownReceiver++
-      return
-    }
+    const tunnel = this.#receiverOf(message)
+    if (tunnel === undefined) return
     tunnel.handleResponse(now, source, message)
     this.#schedule(tunnel)
+  }
+
+  #receiverOf({ receiver }: { readonly receiver: number }): Tunnel | undefined {
+    const tunnel = this.#byIndex.get(receiver)
+    if (tunnel === undefined) this.#counters.unknownReceiver++
+    return tunnel
   }
 
   #reserveIndex(tunnel: Tunnel): number {
@@ -324,7 +374,22 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
   }
 
   #schedule(tunnel: Tunnel): void {
-    this.#wakeAt = earliest(this.#wakeAt, tunnel.pollTimeout())
+    this.#wakes.schedule(tunnel, tunnel.pollTimeout())
+  }
+
+  /**
+   * Wall time that went by without monotonic time is a machine's sleep, and ages keys all the same. A clock that
+   * is set forward looks like it, and costs a handshake; one that is set back changes nothing.
+   */
+  #noticeSleep(now: number): void {
+    const ahead = this.#wall.unixMs() - now
+    const slept = ahead - this.#wallAhead
+    this.#wallAhead = ahead
+    if (slept < SleepMs) return
+    for (const tunnel of this.#byId.values()) {
+      tunnel.handleSleep(slept)
+      this.#schedule(tunnel)
+    }
   }
 }
 

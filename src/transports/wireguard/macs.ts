@@ -1,7 +1,7 @@
 /**
- * mac1 (WireGuard paper, section 5.4.4): proves that the sender knows the receiver's public key. It is checked
- * before anything costly. mac2, which proves the sender's address under load, is sent as zeros (section 5.4.4
- * allows it where no cookie was received).
+ * The two MACs at the end of initiations and responses (WireGuard paper, section 5.4.4). mac1 proves that the
+ * sender knows the receiver's public key, and is checked before anything costly. mac2 proves that it receives
+ * what is sent to its address, and is asked for under load only (cookie.ts).
  */
 import { LabelMac1 } from './constants.js'
 import type { NoiseCrypto } from './crypto.js'
@@ -22,5 +22,27 @@ export function writeMac1(crypto: NoiseCrypto, key: Uint8Array, message: Uint8Ar
 /** Whether an initiation or a response, of the right length, carries the right mac1. */
 export function verifyMac1(crypto: NoiseCrypto, key: Uint8Array, message: Uint8Array): boolean {
   const at = message.length - 2 * MacLength
-  return crypto.equal(crypto.mac(key, message.subarray(0, at)), message.subarray(at, at + MacLength))
+  return crypto.equal(crypto.mac(key, message.subarray(0, at)), readMac1(message))
+}
+
+/** A view of an initiation's or response's mac1. */
+export function readMac1(message: Uint8Array): Uint8Array {
+  return message.subarray(message.length - 2 * MacLength, message.length - MacLength)
+}
+
+/** Writes mac2 over an initiation or a response that is complete up to there. */
+export function writeMac2(crypto: NoiseCrypto, cookie: Uint8Array, message: Uint8Array): void {
+  const at = message.length - MacLength
+  message.set(crypto.mac(cookie, message.subarray(0, at)), at)
+}
+
+/** Whether an initiation or a response, of the right length, carries a mac2 made with this cookie. */
+export function verifyMac2(crypto: NoiseCrypto, cookie: Uint8Array, message: Uint8Array): boolean {
+  const at = message.length - MacLength
+  return crypto.equal(crypto.mac(cookie, message.subarray(0, at)), message.subarray(at))
+}
+
+/** Whether there is a mac2 at all: without a cookie it is zeros. */
+export function hasMac2(message: Uint8Array): boolean {
+  return message.subarray(message.length - MacLength).some((byte) => byte !== 0)
 }

@@ -38,6 +38,8 @@ export interface Response {
 export interface CookieReply {
   readonly type: typeof MessageType.CookieReply
   readonly receiver: number
+  readonly nonce: Uint8Array
+  readonly encryptedCookie: Uint8Array
 }
 
 /** Section 5.4.6. */
@@ -79,7 +81,12 @@ export function decodeMessage(bytes: Uint8Array): Message {
       }
     case MessageType.CookieReply:
       expectLength(bytes.length === CookieReplyLength)
-      return { type: MessageType.CookieReply, receiver: readUint32(bytes, 4) }
+      return {
+        type: MessageType.CookieReply,
+        receiver: readUint32(bytes, 4),
+        nonce: bytes.subarray(8, 32),
+        encryptedCookie: bytes.subarray(32),
+      }
     case MessageType.Transport:
       expectLength(bytes.length >= TransportHeaderLength + TagLength)
       return {
@@ -109,6 +116,16 @@ export function responseHeader(sender: number, receiver: number, ephemeral: Uint
   writeUint32(bytes, 4, sender)
   writeUint32(bytes, 8, receiver)
   bytes.set(ephemeral, 12)
+  return bytes
+}
+
+/** A whole cookie reply. */
+export function cookieReply(receiver: number, nonce: Uint8Array, encryptedCookie: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(CookieReplyLength)
+  bytes[0] = MessageType.CookieReply
+  writeUint32(bytes, 4, receiver)
+  bytes.set(nonce, 8)
+  bytes.set(encryptedCookie, 32)
   return bytes
 }
 

@@ -27,6 +27,11 @@ export class Timers {
     this.#deadlines.delete(name)
   }
 
+  /** Brings all deadlines forward. */
+  advance(ms: number): void {
+    for (const [name, deadline] of this.#deadlines) this.#deadlines.set(name, deadline - ms)
+  }
+
   clearAll(): void {
     this.#deadlines.clear()
   }

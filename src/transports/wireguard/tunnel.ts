@@ -8,13 +8,13 @@ import {
   HandshakeInitiationIntervalMs,
   KeepaliveTimeoutMs,
   MaxStagedPackets,
-  RejectAfterMessages,
   RejectAfterTimeMs,
   RekeyAfterTimeMs,
   RekeyAttemptTimeMs,
   RekeyTimeoutJitterMaxMs,
   RekeyTimeoutMs,
 } from './constants.js'
+import { CookieGenerator } from './cookie.js'
 import type { DeviceCounters } from './counters.js'
 import type { NoiseCrypto, PrivateKey } from './crypto.js'
 import type { DeviceEvent, DeviceTransmit } from './device-events.js'
@@ -28,7 +28,7 @@ import {
   type RemoteStatic,
 } from './handshake.js'
 import { readInnerHeader } from './inner-packet.js'
-import type { Response, Transport } from './messages.js'
+import type { CookieReply, Response, Transport } from './messages.js'
 import { Session } from './session.js'
 import { Sessions } from './sessions.js'
 import { isLater, TimestampLength, type TimestampSource } from './tai64n.js'
@@ -43,6 +43,9 @@ export interface TunnelEnvironment {
   readonly privateKey: PrivateKey
   readonly counters: DeviceCounters
   readonly rekeyAfterMessages: number
+  readonly rejectAfterMessages: number
+  /** Where a message to a peer without an endpoint is going to be sent; undefined where nobody knows. */
+  routeOf(peer: string, replyTo: SocketAddress | undefined): SocketAddress | undefined
   /** A random index, unique in the device, that from now on leads to this tunnel. */
   reserveIndex(tunnel: Tunnel): number
   releaseIndex(index: number): void
@@ -61,6 +64,7 @@ export class Tunnel {
   readonly #persistentKeepaliveMs: number | undefined
   readonly #timers = new Timers()
   readonly #sessions: Sessions
+  readonly #cookies: CookieGenerator
   readonly #staged: Uint8Array[] = []
   #endpoint: SocketAddress | undefined
   #pending: PendingInitiation | undefined
@@ -85,6 +89,12 @@ export class Tunnel {
     this.#persistentKeepaliveMs = persistentKeepaliveMs
     this.#endpoint = endpoint
     this.#sessions = new Sessions((index) => environment.releaseIndex(index))
+    this.#cookies = new CookieGenerator(environment.crypto, remote.publicKey)
+  }
+
+  /** Opens the NAT's mapping that persistent keepalives are to keep open, where it is known where to. */
+  start(now: number): void {
+    if (this.#persistentKeepaliveMs !== undefined && this.#endpoint !== undefined) this.#sendKeepalive(now)
   }
 
   /** Sends an initiation now, whenever the last one was. */
@@ -121,7 +131,7 @@ export class Tunnel {
     this.#sessions.addAsResponder(new Session(crypto, keys, false, now, this.#unixMs()))
     this.#sessionDerived(now)
     this.#authenticatedReceived(now, source)
-    this.#transmit(now, bytes, source)
+    this.#transmitHandshake(now, bytes, source)
   }
 
   /** @throws DecodeError for a forged one */
@@ -142,6 +152,11 @@ export class Tunnel {
     // The responder may not send before it has heard from us (section 5.4.6).
     if (this.#staged.length === 0) this.#stage(Keepalive)
     this.#sendStaged(now)
+  }
+
+  /** Not authentic in the sense of the timers: it proves no session. */
+  handleCookieReply(now: number, source: SocketAddress, message: CookieReply): void {
+    if (!this.#cookies.consumeReply(now, source, message)) this.#environment.counters.forgedCookieReply++
   }
 
   handleTransport(now: number, source: SocketAddress, message: Transport): void {
@@ -177,6 +192,11 @@ export class Tunnel {
     for (let name = this.#timers.takeExpired(now); name !== undefined; name = this.#timers.takeExpired(now)) {
       this.#expire(now, name)
     }
+  }
+
+  /** The machine slept, unseen by `now`: what was to happen in that time is due. */
+  handleSleep(ms: number): void {
+    this.#timers.advance(ms)
   }
 
   pollTimeout(): number | undefined {
@@ -255,7 +275,7 @@ export class Tunnel {
     const retryAt = now + RekeyTimeoutMs + random.fraction() * RekeyTimeoutJitterMaxMs
     const giveUpAt = this.#attemptStartedAt + RekeyAttemptTimeMs
     this.#timers.set('retransmitHandshake', Math.min(retryAt, giveUpAt))
-    this.#transmit(now, bytes, undefined)
+    this.#transmitHandshake(now, bytes, undefined)
   }
 
   #giveUp(): void {
@@ -298,7 +318,7 @@ export class Tunnel {
       this.#requestHandshake(now)
       return
     }
-    while (session.sent < RejectAfterMessages) {
+    while (session.sent < this.#environment.rejectAfterMessages) {
       const packet = this.#staged.shift()
       if (packet === undefined) break
       this.#transmit(now, session.seal(packet), undefined)
@@ -323,6 +343,11 @@ export class Tunnel {
   #dropStaged(): void {
     this.#environment.counters.stagedDropped += this.#staged.length
     this.#staged.length = 0
+  }
+
+  #transmitHandshake(now: number, bytes: Uint8Array, answers: SocketAddress | undefined): void {
+    this.#cookies.addMac2(now, this.#endpoint ?? this.#environment.routeOf(this.id, answers), bytes)
+    this.#transmit(now, bytes, answers)
   }
 
   /** Everything that leaves is authenticated, and so serves as a keepalive. */
