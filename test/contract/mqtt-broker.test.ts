@@ -1,116 +1,24 @@
-/** What is MQTT's own about the adapter: several brokers, versions, refusals, brokers that misbehave. */
-import { once } from 'node:events'
-import { createServer, type Server, type Socket } from 'node:net'
-import mqttClient from 'mqtt'
-import { afterEach, describe, expect, it, onTestFinished } from 'vitest'
-import type { AdapterContext } from '../../src/adapters/adapter-definition.js'
-import { type MqttOptions, mqtt } from '../../src/adapters/mqtt/definition.js'
-import { UsageError } from '../../src/core/errors.js'
-import type { AdapterState, SignallingAdapter, SignalRecord } from '../../src/core/signalling-adapter.js'
+/** What is MQTT's own about the adapter: versions, brokers that misbehave, lines that are cut. */
+import { createServer, type Socket } from 'node:net'
+import { describe, expect, it } from 'vitest'
+import type { SignalRecord } from '../../src/core/signalling-adapter.js'
 import { serveMqtt } from '../../src/node/serve-mqtt.js'
 import { freePort } from '../servers/free-port.js'
-import {
-  type Mosquitto,
-  type MosquittoOptions,
-  mosquittoMissing,
-  startMosquitto,
-} from '../servers/mosquitto.js'
+import { mosquittoMissing } from '../servers/mosquitto.js'
 import { startTcpRelay } from '../servers/tcp-relay.js'
 import { ManualClock } from './manual-clock.js'
-import { mqttContext } from './mqtt-fixture.js'
-
-const never = new AbortController().signal
-const topic = 'abcdefghijklmnopqrst'
-const beaconTopic = `gonet/1/${topic}/host/epoch`
-/** Of the first CONNECT: where a test's own broker reads what it is asked. */
-const ProtocolLevelAt = 8
-const Connack4 = Uint8Array.of(0x20, 2, 0, 0)
-const Connack5 = Uint8Array.of(0x20, 3, 0, 0, 0)
-
-let cleanUps: (() => Promise<void>)[] = []
-
-const recordOf = (record: Partial<SignalRecord> = {}): SignalRecord => ({
+import {
+  atEnd,
+  Connack4,
+  Connack5,
+  fakeBroker,
+  mosquitto,
+  never,
+  open,
+  ProtocolLevelAt,
+  recordOf,
   topic,
-  box: 'host',
-  sender: 'epoch',
-  bytes: new TextEncoder().encode('beacon'),
-  expiresInMs: 60_000,
-  ...record,
-})
-
-interface Opened {
-  readonly adapter: SignallingAdapter
-  readonly states: AdapterState[]
-  /** Resolves with the reason as soon as the adapter is down, now or later. */
-  down(): Promise<string>
-  up(): Promise<void>
-}
-
-const open = async (
-  options: Partial<MqttOptions> & { url: string[] },
-  overrides: Partial<AdapterContext> = {},
-): Promise<Opened> => {
-  const states: AdapterState[] = []
-  let check = (): void => undefined
-  const onState = (state: AdapterState): void => {
-    states.push(state)
-    check()
-  }
-  const adapter = await mqtt.create({ prefix: 'gonet', ...options }, mqttContext(onState, overrides))
-  cleanUps.push(() => adapter.close())
-  await adapter.open({ role: 'host', topics: [topic] }, never)
-  const reach = async (wanted: AdapterState['state']): Promise<AdapterState | undefined> => {
-    await new Promise<void>((resolve) => {
-      check = () => {
-        if (states.at(-1)?.state === wanted) resolve()
-      }
-      check()
-    })
-    return states.at(-1)
-  }
-  return {
-    adapter,
-    states,
-    down: async () => {
-      const state = await reach('down')
-      return state?.state === 'down' ? state.reason : ''
-    },
-    up: async () => {
-      await reach('up')
-    },
-  }
-}
-
-const mosquitto = async (options: MosquittoOptions = {}): Promise<Mosquitto & { url: string }> => {
-  const server = await startMosquitto(options)
-  cleanUps.push(() => server.close())
-  const scheme = options.tls === true ? 'mqtts' : 'mqtt'
-  return Object.assign(server, { url: `${scheme}://127.0.0.1:${server.port}` })
-}
-
-/** A broker of the test's own, which does what it is told with each connection. */
-const fakeBroker = async (onConnection: (socket: Socket) => void): Promise<string> => {
-  const sockets = new Set<Socket>()
-  const server: Server = createServer((socket) => {
-    sockets.add(socket)
-    socket.on('error', () => undefined)
-    onConnection(socket)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  cleanUps.push(async () => {
-    for (const socket of sockets) socket.destroy()
-    await new Promise((resolve) => server.close(resolve))
-  })
-  const address = server.address()
-  return `mqtt://127.0.0.1:${typeof address === 'object' ? address?.port : ''}`
-}
-
-afterEach(async () => {
-  // The newest first: an adapter parts from a broker that is still there.
-  for (const cleanUp of cleanUps.reverse()) await cleanUp()
-  cleanUps = []
-})
+} from './mqtt-bench.js'
 
 describe.skipIf(mosquittoMissing !== undefined)('with mosquitto', () => {
   it('uses every broker of its list, and is up as long as one is', async () => {
@@ -134,46 +42,6 @@ describe.skipIf(mosquittoMissing !== undefined)('with mosquitto', () => {
     await host.up()
   })
 
-  it('lays its beacon out again when somebody erases it or writes over it, ever more slowly', async () => {
-    const { url } = await mosquitto()
-    const clock = new ManualClock()
-    const host = await open({ url: [url] }, { clock })
-    await host.adapter.publish(recordOf(), never)
-    const stranger = await mqttClient.connectAsync(url)
-    onTestFinished(() => void stranger.end(true))
-    const seen: string[] = []
-    let check = (): void => undefined
-    stranger.on('message', (_topic, payload) => {
-      seen.push(payload.toString())
-      check()
-    })
-    const until = (text: string): Promise<void> =>
-      new Promise((resolve) => {
-        check = () => {
-          if (seen.at(-1) === text) resolve()
-        }
-        check()
-      })
-    await stranger.subscribeAsync(beaconTopic, { qos: 1 })
-    await until('beacon')
-    const waits: number[] = []
-    for (const vandalism of ['', 'mine', '']) {
-      await stranger.publishAsync(beaconTopic, vandalism, { qos: 1, retain: true })
-      await until(vandalism)
-      // Our adapter has heard of it too when it has set its timer, which comes before that of the expiry.
-      while ((clock.nextInMs ?? 0) > 10_000) await new Promise((resolve) => setImmediate(resolve))
-      waits.push(clock.nextInMs ?? 0)
-      clock.advance(clock.nextInMs ?? 0)
-      await until('beacon')
-    }
-    const [first = 0, second = 0, third = 0] = waits
-    expect(first).toBeGreaterThanOrEqual(500)
-    expect(second).toBeGreaterThanOrEqual(1000)
-    expect(third).toBeGreaterThanOrEqual(2000)
-    await host.adapter.close()
-    await until('')
-  })
-
   it('says why it is not let in', async () => {
     const users = [{ username: 'alice', password: 'correct horse', access: ['topic read gonet/#'] }]
     const { url, port } = await mosquitto({ users })
@@ -192,49 +60,6 @@ describe.skipIf(mosquittoMissing !== undefined)('with mosquitto', () => {
     expect(JSON.stringify([stranger, forgetful, reader].map(({ states }) => states))).not.toMatch(
       /correct horse|hunter2|alice/,
     )
-  })
-
-  it.each([
-    ['keeps nothing', 'retain_available false', 'does not keep retained messages'],
-    ['takes smaller packets only', 'max_packet_size 2000', 'takes no packet of this size'],
-  ])('says so of a broker that %s', async (_what, line, reason) => {
-    const { url } = await mosquitto({ lines: [line] })
-    const host = await open({ url: [url] })
-    await expect(
-      host.adapter.publish(recordOf({ bytes: new Uint8Array(5000) }), never),
-    ).rejects.toMatchObject({ message: expect.stringContaining(reason) as string })
-    expect(await host.down()).toContain(reason)
-  })
-
-  it('says what is wrong with TLS', async () => {
-    const plain = await mosquitto()
-    const secure = await mosquitto({ tls: true })
-    const strict = await mosquitto({ tls: true, lines: ['require_certificate true'] })
-    const { ca, cert, key } = secure.certificates ?? { ca: '', cert: '', key: '' }
-    const at = ({ port }: Mosquitto, scheme: string): string[] => [`${scheme}://127.0.0.1:${port}`]
-    const trusted = strict.certificates
-    const reasons = await Promise.all(
-      [
-        { url: at(plain, 'mqtts') },
-        { url: at(secure, 'mqtt') },
-        { url: at(secure, 'mqtts') },
-        { url: at(strict, 'mqtts'), ca: trusted?.ca },
-        { url: at(strict, 'mqtts'), ca: trusted?.ca, cert, key },
-      ].map(async (options) => (await open(options)).down()),
-    )
-    expect(reasons.map((reason) => reason.replace(/^127\.0\.0\.1:\d+: /, ''))).toEqual([
-      'the broker closed the connection without an answer (perhaps without TLS: mqtt://)',
-      'the broker closed the connection without an answer (perhaps it expects TLS: mqtts://)',
-      "the broker's certificate is not signed by an authority that we trust (adapters.mqtt.ca)",
-      'the broker wants a client certificate that it trusts (adapters.mqtt.cert and .key)',
-      'the broker wants a client certificate that it trusts (adapters.mqtt.cert and .key)',
-    ])
-    const known = { ca: trusted?.ca, cert: trusted?.cert, key: trusted?.key }
-    await (await open({ url: at(strict, 'mqtts'), ...known })).up()
-    await expect(open({ url: at(secure, 'mqtts'), ca: key })).rejects.toThrow(UsageError)
-    await expect(open({ url: at(secure, 'mqtts'), ca, cert })).rejects.toThrow(UsageError)
-    await expect(open({ url: at(secure, 'mqtts'), cert, key: ca })).rejects.toThrow(UsageError)
-    await expect(open({ url: at(secure, 'mqtts'), ca: `${ca}.missing` })).rejects.toThrow(UsageError)
   })
 
   it('is down while its beacon cannot be laid out, and up when it is', async () => {
@@ -284,7 +109,7 @@ describe('versions of MQTT', () => {
         else socket.end(Uint8Array.of(0x20, 2, 0, 1))
       })
     })
-    cleanUps.push(async () => {
+    atEnd(async () => {
       await new Promise((resolve) => server.close(resolve))
     })
     server.listen(port, '127.0.0.1')
@@ -358,9 +183,9 @@ describe('a broker that misbehaves', () => {
 
 it('subscribes again and lays its beacon out again when its lines were cut', async () => {
   const broker = await serveMqtt({ address: '127.0.0.1', port: 0 })
-  cleanUps.push(() => broker.close())
+  atEnd(() => broker.close())
   const relay = await startTcpRelay(broker.address.port)
-  cleanUps.push(() => relay.close())
+  atEnd(() => relay.close())
   const host = await open({ url: [`mqtt://127.0.0.1:${relay.port}`] })
   const guest = await open({ url: [broker.url] })
   const joins: string[] = []

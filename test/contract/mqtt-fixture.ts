@@ -21,16 +21,27 @@ export function mqttContext(
   return { onState, clock: systemClock, random: systemRandom, logger: silent, ...overrides }
 }
 
-/** @param options what differs from the defaults; the URL is the fixture's */
+export interface MqttFixtureOptions extends Partial<Omit<MqttOptions, 'url'>> {
+  readonly scheme?: 'mqtt' | 'mqtts' | 'ws' | 'wss'
+  /** Lets the broker look like one that does not know MQTT 5. */
+  readonly onlyOldMqtt?: boolean
+}
+
+/** Answers MQTT 5 as an older broker does (MQTT 3.1.1 section 3.2.2.3). */
+export function onlyOldMqtt(first: Buffer): Uint8Array | undefined {
+  const protocolLevel = first[8]
+  return protocolLevel === 5 ? Uint8Array.of(0x20, 2, 0, 1) : undefined
+}
+
+/** @param options what differs from the defaults */
 export function mqttFixture(
   server: TestServer,
-  options: Partial<MqttOptions> = {},
-  scheme = 'mqtt',
+  { scheme = 'mqtt', onlyOldMqtt: isOld = false, ...options }: MqttFixtureOptions = {},
 ): AdapterFixture {
   const relays: TcpRelay[] = []
   return {
     create: async (onState) => {
-      const relay = await startTcpRelay(server.port)
+      const relay = await startTcpRelay(server.port, isOld ? { intercept: onlyOldMqtt } : {})
       relays.push(relay)
       const url = [`${scheme}://127.0.0.1:${relay.port}`]
       const adapter = await mqtt.create({ prefix: 'gonet', ...options, url }, mqttContext(onState))

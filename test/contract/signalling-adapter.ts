@@ -23,6 +23,8 @@ export interface AdapterSuite {
   readonly expires?: boolean
   /** Whether the fixture can make its backend hang. */
   readonly canHang?: boolean
+  /** Runs a few tests only: for another way to a backend on which the whole suite runs. */
+  readonly smoke?: boolean
   /** Why the suite cannot run here. In CI (`CI=true`) that is a failure. */
   readonly missing?: string | undefined
 }
@@ -196,6 +198,64 @@ export function testSignallingAdapter(suite: AdapterSuite): void {
       else expect(records.has('before')).toBe(false)
     })
 
+    it('carries every byte, up to the largest record', async () => {
+      const [from, to] = [await open(), await open()]
+      const records = await watch(to, 'join')
+      const largest = new Uint8Array(randomBytes(traits.maxRecordBytes))
+      const every = Uint8Array.from({ length: 256 }, (_, value) => value)
+      const samples = [largest, every, Uint8Array.of(0), Uint8Array.of(0xff, 0xfe, 0xc3, 0x28, 0x0d, 0x0a)]
+      for (const [index, bytes] of samples.entries()) {
+        await publish(from, { box: 'join', sender: `s${index}`, bytes })
+      }
+      for (const [index, bytes] of samples.entries()) {
+        await records.shows(`s${index}`)
+        expect(records.entries.find(({ sender }) => sender === `s${index}`)?.bytes).toEqual(bytes)
+      }
+    })
+
+    it('goes on when the backend is restarted', async () => {
+      const [host, guest] = [await open('host'), await open()]
+      const joins = await watch(host, 'join')
+      await publish(host, { sender: 'beacon' })
+      await fixture.backend.stop()
+      await Promise.all(
+        [host, guest].map(({ states }) => states.until('down', (all) => all.at(-1)?.state === 'down')),
+      )
+      await fixture.backend.start()
+      await Promise.all(
+        [host, guest].map(({ states }) => states.until('up', (all) => all.at(-1)?.state === 'up')),
+      )
+      await publish(guest, { box: 'join', sender: 'guest' })
+      await joins.shows('guest')
+      if (stands('host')) await (await watch(guest, 'host')).shows('beacon')
+    })
+
+    if (traits.retracts && traits.standing.host) {
+      it("removes a dead instance's beacon, but not the new one's", async () => {
+        const [old, young] = [await open('host'), await open('host')]
+        await publish(old, { sender: 'old' })
+        await publish(young, { sender: 'young' })
+        await old.die()
+        await beaconsAre(['young'], ['old'])
+      })
+    }
+
+    it('leaves nothing running', async () => {
+      const host = await create()
+      const before = resources()
+      await host.adapter.open({ role: 'host', topics: [topic] }, Never)
+      await watch(host, 'join')
+      await publish(host, { sender: 'a' })
+      await host.adapter.close()
+      const deadline = Date.now() + DeadlineMs
+      while (resources() > before && Date.now() < deadline) {
+        await new Promise((resolve) => setTimeout(resolve, 10))
+      }
+      expect(resources(), process.getActiveResourcesInfo().join()).toBeLessThanOrEqual(before)
+    })
+
+    if (suite.smoke === true) return
+
     it('replaces the record of a sender', async () => {
       const [from, early] = [await open('host'), await open()]
       const live = await watch(early, 'host')
@@ -235,14 +295,6 @@ export function testSignallingAdapter(suite: AdapterSuite): void {
         await publish(from, { sender: 'gone' })
         await from.adapter.close()
         await beaconsAre([], ['gone'])
-      })
-
-      it("removes a dead instance's beacon, but not the new one's", async () => {
-        const [old, young] = [await open('host'), await open('host')]
-        await publish(old, { sender: 'old' })
-        await publish(young, { sender: 'young' })
-        await old.die()
-        await beaconsAre(['young'], ['old'])
       })
     }
 
@@ -284,21 +336,6 @@ export function testSignallingAdapter(suite: AdapterSuite): void {
       expect(replies.map((texts) => [...new Set(texts)])).toEqual(guests.map((guest) => [guest]))
     }, 30_000)
 
-    it('carries every byte, up to the largest record', async () => {
-      const [from, to] = [await open(), await open()]
-      const records = await watch(to, 'join')
-      const largest = new Uint8Array(randomBytes(traits.maxRecordBytes))
-      const every = Uint8Array.from({ length: 256 }, (_, value) => value)
-      const samples = [largest, every, Uint8Array.of(0), Uint8Array.of(0xff, 0xfe, 0xc3, 0x28, 0x0d, 0x0a)]
-      for (const [index, bytes] of samples.entries()) {
-        await publish(from, { box: 'join', sender: `s${index}`, bytes })
-      }
-      for (const [index, bytes] of samples.entries()) {
-        await records.shows(`s${index}`)
-        expect(records.entries.find(({ sender }) => sender === `s${index}`)?.bytes).toEqual(bytes)
-      }
-    })
-
     it('refuses a record that is too large', async () => {
       const { adapter } = await open()
       const record = recordOf({ topic, bytes: new Uint8Array(traits.maxRecordBytes + 1) })
@@ -321,23 +358,6 @@ export function testSignallingAdapter(suite: AdapterSuite): void {
       await host.states.until('up', (states) => states.at(-1)?.state === 'up')
       await publish(guest, { box: 'join', sender: 'b' })
       await joins.shows('b')
-    })
-
-    it('goes on when the backend is restarted', async () => {
-      const [host, guest] = [await open('host'), await open()]
-      const joins = await watch(host, 'join')
-      await publish(host, { sender: 'beacon' })
-      await fixture.backend.stop()
-      await Promise.all(
-        [host, guest].map(({ states }) => states.until('down', (all) => all.at(-1)?.state === 'down')),
-      )
-      await fixture.backend.start()
-      await Promise.all(
-        [host, guest].map(({ states }) => states.until('up', (all) => all.at(-1)?.state === 'up')),
-      )
-      await publish(guest, { box: 'join', sender: 'guest' })
-      await joins.shows('guest')
-      if (stands('host')) await (await watch(guest, 'host')).shows('beacon')
     })
 
     it('throws the reason of a signal that is aborted before', async () => {
@@ -416,20 +436,6 @@ export function testSignallingAdapter(suite: AdapterSuite): void {
         await fixture.backend.start()
       })
     }
-
-    it('leaves nothing running', async () => {
-      const host = await create()
-      const before = resources()
-      await host.adapter.open({ role: 'host', topics: [topic] }, Never)
-      await watch(host, 'join')
-      await publish(host, { sender: 'a' })
-      await host.adapter.close()
-      const deadline = Date.now() + DeadlineMs
-      while (resources() > before && Date.now() < deadline) {
-        await new Promise((resolve) => setTimeout(resolve, 10))
-      }
-      expect(resources(), process.getActiveResourcesInfo().join()).toBeLessThanOrEqual(before)
-    })
   })
 }
 

@@ -11,6 +11,7 @@ import { DecodeError, UsageError } from '../../src/core/errors.js'
 import type { AdapterState, Box, SignalRecord } from '../../src/core/signalling-adapter.js'
 import { serveMqtt } from '../../src/node/serve-mqtt.js'
 import { mqttContext } from '../contract/mqtt-fixture.js'
+import { frame, Opcode, startWebSocketServer } from '../servers/websocket.js'
 
 const never = new AbortController().signal
 const topic = 'abcdefghijklmnopqrst'
@@ -66,6 +67,15 @@ function publishPacket({
   return Uint8Array.from([0x30, ...length, ...body])
 }
 
+const opcodes = fc.constantFrom<number>(...Object.values(Opcode), 1, 8, 10, 3)
+const frames = fc.array(
+  fc.oneof(
+    fc.tuple(streams, opcodes, fc.boolean()).map(([bytes, opcode, isFinal]) => frame(bytes, opcode, isFinal)),
+    fc.uint8Array({ maxLength: 50 }),
+  ),
+  { maxLength: 5 },
+)
+
 /** A broker that lets anybody in and grants every watch; what else it sends is the test's. */
 class Broker {
   url = ''
@@ -116,6 +126,13 @@ afterAll(() => broker.stop())
 
 /** What an adapter reports that watches every kind of box, while the broker sends these bytes and ends. */
 async function reported(bytes: Uint8Array): Promise<SignalRecord[]> {
+  return reportedBy([broker.url], () => {
+    broker.send(bytes)
+    broker.end()
+  })
+}
+
+async function reportedBy(url: string[], send: () => void): Promise<SignalRecord[]> {
   const records: SignalRecord[] = []
   let down = (): void => undefined
   const isDown = new Promise<void>((resolve) => {
@@ -124,12 +141,11 @@ async function reported(bytes: Uint8Array): Promise<SignalRecord[]> {
   const onState = ({ state }: AdapterState): void => {
     if (state === 'down') down()
   }
-  const options = { prefix: 'gonet', url: [broker.url] }
+  const options = { prefix: 'gonet', url }
   const adapter = await mqtt.create(options, mqttContext(onState))
   await adapter.open({ role: 'host', topics: [topic] }, never)
   for (const box of boxes) await adapter.watch(topic, box, (record) => records.push(record), never)
-  broker.send(bytes)
-  broker.end()
+  send()
   await isDown
   await adapter.close()
   return records
@@ -183,6 +199,31 @@ describe('the mqtt adapter', () => {
       { numRuns: 300 },
     )
   })
+})
+
+it('over a WebSocket, the mqtt adapter survives any frames of a broker', async () => {
+  let connection: Socket | undefined
+  const server = await startWebSocketServer((socket) => {
+    connection = socket
+    socket.on('data', (bytes: Buffer) => {
+      // From a client every frame is masked: bit by bit with four bytes that follow the length, here below 126.
+      for (let at = 0; at + 6 <= bytes.length; at += 6 + ((bytes[at + 1] ?? 0) & 127)) {
+        const packet = bytes.subarray(at + 6).map((byte, index) => byte ^ (bytes[at + 2 + (index % 4)] ?? 0))
+        if (packet[0] === 0x10) socket.write(frame(Connack))
+        if (packet[0] !== 0x82) continue
+        socket.write(frame(Uint8Array.of(0x90, 4, packet[2] ?? 0, packet[3] ?? 0, 0, 1)))
+      }
+    })
+  })
+  const url = [`ws://127.0.0.1:${server.port}`]
+  await fc.assert(
+    fc.asyncProperty(frames, async (sent) => {
+      const records = await reportedBy(url, () => connection?.end(Buffer.concat(sent)))
+      for (const record of records) expectValid(record)
+    }),
+    { numRuns: 200 },
+  )
+  await server.close()
 })
 
 it('the embedded broker survives any bytes of a client', async () => {
@@ -276,6 +317,9 @@ it('broker URLs are refused with words that do not repeat them', () => {
     fc.string({ unit: 'binary' }),
     fc.string({ unit: 'binary' }).map((end) => `mqtt://user:s3cr3t-word@${end}`),
     fc.webUrl().map((url) => url.replace('//', '//user:s3cr3t-word@')),
+    fc
+      .webUrl({ withQueryParameters: true, withFragments: true })
+      .map((url) => url.replace(/^https?:../, 'wss://user:s3cr3t-word@')),
   )
   fc.assert(
     fc.property(texts, (text) => {

@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { type Certificates, makeCertificates } from './certificates.js'
+import { type Certificates, makeCertificates, makeClientCertificate } from './certificates.js'
 import { freePort } from './free-port.js'
 import type { TestServer } from './test-server.js'
 
@@ -13,6 +13,8 @@ export interface MosquittoOptions {
   /** Anonymous clients are let in only without it. */
   readonly users?: readonly MosquittoUser[]
   readonly tls?: boolean
+  /** MQTT in WebSockets only. */
+  readonly webSockets?: boolean
   /** More lines of its configuration. */
   readonly lines?: readonly string[]
 }
@@ -27,6 +29,8 @@ export interface MosquittoUser {
 export interface Mosquitto extends TestServer {
   /** For a broker with TLS. */
   readonly certificates: Certificates | undefined
+  /** Makes a certificate that a broker with `require_certificate true` trusts, unless `days` are over. */
+  clientCertificate(name: string, days?: number): Certificates
 }
 
 const program = ['/usr/sbin/mosquitto', '/usr/bin/mosquitto', '/usr/local/sbin/mosquitto'].find((path) =>
@@ -66,6 +70,7 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
   return {
     port,
     certificates,
+    clientCertificate: (name, days) => makeClientCertificate(folder, name, days),
     stop,
     start,
     close: async () => {
@@ -78,11 +83,14 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
 function configuration(
   folder: string,
   port: number,
-  { users, lines: more = [] }: MosquittoOptions,
+  { users, webSockets, lines: more = [] }: MosquittoOptions,
   certificates: Certificates | undefined,
 ): string {
   const lines = [
+    // mosquitto 2.0.11 ends at once where all its listeners are for WebSockets.
+    ...(webSockets === true ? [`listener 0 ${join(folder, 'mosquitto.socket')}`] : []),
     `listener ${port} 127.0.0.1`,
+    `protocol ${webSockets === true ? 'websockets' : 'mqtt'}`,
     'persistence false',
     'set_tcp_nodelay true',
     'log_dest stderr',

@@ -11,30 +11,49 @@ export interface TcpRelay {
   close(): Promise<void>
   /** Cuts every connection; new ones pass. */
   cut(): void
+  /** Cuts every connection on the client's side; the server is left with its half. New ones pass. */
+  abandon(): void
   /** Forwards nothing any more; the connections stay open. */
   stall(): void
 }
 
+export interface TcpRelayOptions {
+  /** Called with the first bytes of each connection: what it returns is the answer, and the server gets nothing. */
+  readonly intercept?: (first: Buffer) => Uint8Array | undefined
+}
+
 /** @param targetPort on 127.0.0.1 */
-export async function startTcpRelay(targetPort: number): Promise<TcpRelay> {
-  const sockets = new Set<Socket>()
+export async function startTcpRelay(
+  targetPort: number,
+  { intercept }: TcpRelayOptions = {},
+): Promise<TcpRelay> {
+  const clients = new Set<Socket>()
+  const targets = new Set<Socket>()
+  const abandoned = new WeakSet<Socket>()
   const seen: Buffer[] = []
   let isStalled = false
   const server = createServer((client) => {
     const target = connect({ host: '127.0.0.1', port: targetPort, noDelay: true })
     client.setNoDelay(true)
-    for (const [from, to] of [
-      [client, target],
-      [target, client],
+    let isFirst = true
+    for (const [from, to, all] of [
+      [client, target, clients],
+      [target, client, targets],
     ] as const) {
-      sockets.add(from)
-      from.on('error', () => to.destroy())
+      all.add(from)
+      from.on('error', () => undefined)
       from.on('close', () => {
-        sockets.delete(from)
-        to.destroy()
+        all.delete(from)
+        if (!abandoned.has(from)) to.destroy()
       })
       from.on('data', (bytes) => {
         if (isStalled) return
+        const answer = from === client && isFirst ? intercept?.(bytes) : undefined
+        if (from === client) isFirst = false
+        if (answer !== undefined) {
+          client.end(answer)
+          return
+        }
         seen.push(bytes)
         to.write(bytes)
       })
@@ -45,7 +64,7 @@ export async function startTcpRelay(targetPort: number): Promise<TcpRelay> {
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('no TCP address')
   const cut = (): void => {
-    for (const socket of sockets) socket.destroy()
+    for (const socket of [...clients, ...targets]) socket.destroy()
   }
   return {
     port: address.port,
@@ -53,6 +72,12 @@ export async function startTcpRelay(targetPort: number): Promise<TcpRelay> {
       return Buffer.concat(seen)
     },
     cut,
+    abandon: () => {
+      for (const client of clients) {
+        abandoned.add(client)
+        client.destroy()
+      }
+    },
     stall: () => {
       isStalled = true
     },

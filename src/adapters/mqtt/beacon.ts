@@ -9,7 +9,7 @@
 import { SignallingError } from '../../core/errors.js'
 import { abortable } from '../waiting.js'
 import type { Connection } from './connection.js'
-import { isRefusal } from './failure.js'
+import { failure, isRefusal } from './failure.js'
 import { Link, type LinkOptions } from './link.js'
 
 export interface BeaconOptions extends Pick<LinkOptions, 'broker' | 'dialect' | 'clock' | 'random'> {
@@ -34,6 +34,10 @@ interface Waiting {
 /** On an open broker anybody can write over our record. We do not fight faster than this, and ever slower. */
 const FirstRestoreMs = 1_000
 const LongestRestoreMs = 60_000
+/** How long a broker has to show us what it has just taken. */
+const ShowTimeoutMs = 5_000
+const NotKept =
+  'the broker took our beacon but does not show it: an access list, a limit or a full store may forbid it'
 
 export class Beacon {
   readonly #options: BeaconOptions
@@ -46,18 +50,23 @@ export class Beacon {
   #cancelExpiry: () => void = () => undefined
   #restoreAfterMs = FirstRestoreMs
   #cancelRestore: (() => void) | undefined
+  /** Whether the broker has shown that it keeps the record, since it took it last. */
+  #isKept = false
+  #cancelShowTimeout: () => void = () => undefined
 
   constructor(options: BeaconOptions) {
     this.#options = options
     this.#link = new Link({
       ...options,
       eraseWhenBroken: options.topic,
-      onMessage: (_topic, payload) => {
-        this.#compare(payload)
+      onMessage: (_topic, payload, _expiresInMs, isRetained) => {
+        this.#compare(payload, isRetained)
       },
-      prepare: (connection) => this.#watchOurs(connection),
+      // Watching comes after storing, so that the first that we are shown is what the broker keeps.
+      prepare: () => Promise.resolve(),
       onUp: () => void this.#store(),
       onDown: (reason) => {
+        this.#cancelShowTimeout()
         options.onTrouble(reason)
         if (!isRefusal(reason)) return
         this.#settle((waiting) => {
@@ -101,6 +110,7 @@ export class Beacon {
   async close(): Promise<void> {
     this.#cancelExpiry()
     this.#stopRestoring()
+    this.#cancelShowTimeout()
     this.#content = undefined
     this.#settle((waiting) => {
       waiting.reject(new SignallingError('retracted', 'the record was retracted'))
@@ -118,6 +128,8 @@ export class Beacon {
     const content = this.#content
     if (connection === undefined || content === undefined) return
     const expiresInMs = content.expiresAt - this.#options.clock.now()
+    this.#isKept = false
+    this.#cancelShowTimeout()
     try {
       await connection.publish(this.#options.topic, content.bytes, { retain: true, expiresInMs })
     } catch (error) {
@@ -127,28 +139,52 @@ export class Beacon {
     }
     if (this.#content !== content) return
     this.#stored = content
-    this.#options.onTrouble(undefined)
     this.#settle((waiting) => {
       waiting.resolve()
     })
+    await this.#watchOurs(connection, content)
   }
 
-  /** So that we see it when somebody else erases or replaces the record. A broker may forbid it. */
-  async #watchOurs(connection: Connection): Promise<void> {
+  /**
+   * So that we see it when somebody else erases or replaces the record, and that it is there at all: MQTT
+   * 3.1.1 acknowledges what it refuses, and access lists may refuse to show. Subscribing again makes the
+   * broker show again what it keeps.
+   */
+  async #watchOurs(connection: Connection, content: Content): Promise<void> {
     try {
       await connection.subscribe([this.#options.topic])
     } catch (error) {
-      if (!isRefusal(error)) throw error
-    }
-  }
-
-  /** Holds what the broker now has against what it should have. */
-  #compare(payload: Uint8Array): void {
-    if (this.#content === undefined) return
-    if (Buffer.compare(payload, this.#content.bytes) === 0) {
-      this.#stopRestoring()
+      // A broker may forbid it: then its word has to do.
+      if (isRefusal(error)) this.#options.onTrouble(undefined)
       return
     }
+    if (this.#content !== content || this.#link.connection !== connection || this.#isKept) return
+    if (this.#cancelRestore !== undefined) return
+    this.#cancelShowTimeout()
+    this.#cancelShowTimeout = this.#options.clock.after(ShowTimeoutMs, () => {
+      this.#options.onTrouble(failure('publish-refused', this.#options.broker.label, NotKept))
+      this.#restoreLater()
+    })
+  }
+
+  /** Holds what the broker shows against what it should have. */
+  #compare(payload: Uint8Array, isRetained: boolean): void {
+    if (this.#content === undefined) return
+    if (Buffer.compare(payload, this.#content.bytes) !== 0) {
+      // Whoever shows us that keeps nothing from us.
+      this.#cancelShowTimeout()
+      this.#restoreLater()
+      return
+    }
+    this.#stopRestoring()
+    // Else the broker only passes it on.
+    if (!isRetained) return
+    this.#isKept = true
+    this.#cancelShowTimeout()
+    this.#options.onTrouble(undefined)
+  }
+
+  #restoreLater(): void {
     if (this.#cancelRestore !== undefined) return
     const { clock, random } = this.#options
     const delayMs = this.#restoreAfterMs * (0.5 + random.fraction() / 2)

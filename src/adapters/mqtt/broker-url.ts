@@ -6,35 +6,43 @@ export interface BrokerUrl {
   readonly host: string
   readonly port: number
   readonly tls: boolean
+  /** Path and query for WebSocket; undefined for plain MQTT. */
+  readonly webSocketPath: string | undefined
   readonly username: string | undefined
   readonly password: string | undefined
 }
 
-const DefaultPort = 1883
-const DefaultTlsPort = 8883
+const DefaultPorts: Readonly<Record<string, number>> = { mqtt: 1883, mqtts: 8883, ws: 80, wss: 443 }
 
 /**
- * @param text `mqtt://host`, `mqtts://host:port`, `mqtts://user:password@host`
+ * @param text `mqtt://host`, `mqtts://host:port`, `mqtts://user:password@host`, `wss://host/path?query`
  * @throws UsageError `mqtt-url-wrong`
  */
 export function parseBrokerUrl(text: string): BrokerUrl {
   if (!URL.canParse(text)) throw wrong('expected a URL such as mqtts://broker.example:8883')
   const url = new URL(text)
-  if (url.protocol === 'ws:' || url.protocol === 'wss:') {
-    throw wrong(`MQTT over WebSocket (${url.protocol}//) is not there yet: use mqtt:// or mqtts://`)
-  }
-  if (url.protocol !== 'mqtt:' && url.protocol !== 'mqtts:') {
-    throw wrong('expected a URL that begins with mqtt:// or mqtts://')
+  const scheme = url.protocol.slice(0, -1)
+  const defaultPort = Object.hasOwn(DefaultPorts, scheme) ? DefaultPorts[scheme] : undefined
+  if (defaultPort === undefined) {
+    throw wrong('expected a URL that begins with mqtt://, mqtts://, ws:// or wss://')
   }
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1')
-  if (host === '') throw wrong('expected a host after mqtt:// or mqtts://')
-  if (!/^\/?$/.test(url.pathname) || url.search !== '' || url.hash !== '') {
+  if (host === '') throw wrong(`expected a host after ${scheme}://`)
+  const isWebSocket = scheme.startsWith('ws')
+  if (url.hash !== '') throw wrong('expected no # in the URL')
+  if (!isWebSocket && (!/^\/?$/.test(url.pathname) || url.search !== '')) {
     throw wrong('expected nothing after host and port')
   }
-  const tls = url.protocol === 'mqtts:'
-  const port = url.port === '' ? (tls ? DefaultTlsPort : DefaultPort) : Number(url.port)
+  const port = url.port === '' ? defaultPort : Number(url.port)
   if (port === 0) throw wrong('expected a port from 1 to 65535')
-  return { host, port, tls, username: decoded(url.username), password: decoded(url.password) }
+  return {
+    host,
+    port,
+    tls: scheme === 'mqtts' || scheme === 'wss',
+    webSocketPath: isWebSocket ? `${url.pathname}${url.search}` : undefined,
+    username: decoded(url.username),
+    password: decoded(url.password),
+  }
 }
 
 /** Whether a host is this machine, as far as its name says. */
@@ -53,6 +61,7 @@ function decoded(part: string): string | undefined {
 
 function wrong(message: string): UsageError {
   return new UsageError('mqtt-url-wrong', message, {
-    advice: 'Set adapters.mqtt.url to mqtt://host:port, or to mqtts://host:port for TLS',
+    advice:
+      'Set adapters.mqtt.url to mqtt://host:port, or to mqtts://host:port for TLS (ws:// and wss:// for WebSocket)',
   })
 }

@@ -1,9 +1,10 @@
 /**
  * One connection to a broker, from CONNECT to its end. The MQTT library parses, numbers, acknowledges and
  * pings; sockets, deadlines and reconnecting are ours. So only its client is imported, without its proxies
- * and WebSockets: half the loading time.
+ * and, unless a URL asks for them, WebSockets: half the loading time.
  */
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Packet } from 'mqtt'
 import mqttClient from 'mqtt/lib/client'
 import { explain, type SignallingError } from '../../core/errors.js'
@@ -26,12 +27,17 @@ export interface ConnectionOptions {
   readonly clock: Clock
 }
 
-/** `expiresInMs` is 0 where the broker does not say. */
-export type OnMessage = (topic: string, payload: Uint8Array, expiresInMs: number) => void
+/**
+ * `expiresInMs` is 0 where the broker does not say. `isRetained`: the broker had it when we subscribed, and
+ * does not just pass it on.
+ */
+export type OnMessage = (topic: string, payload: Uint8Array, expiresInMs: number, isRetained: boolean) => void
 
 /** From the start of connecting to CONNACK. */
 const ConnectTimeoutMs = 5_000
-/** A dead connection is noticed, by us and by the broker, within 1.5 times this. */
+/** Who takes longer to acknowledge something does not answer any more. */
+const AnswerTimeoutMs = 10_000
+/** A dead connection that is idle is noticed, by us and by the broker, within 1.5 times this. */
 const KeepAliveSeconds = 30
 /** A record of the largest size with its topic and properties fits in easily. */
 const MaxPacketBytes = 16_384
@@ -43,10 +49,13 @@ export class Connection {
   /** Resolves when the connection is over, with the reason. */
   readonly ended: Promise<SignallingError>
   readonly #options: ConnectionOptions
+  /** What MQTT goes through: the socket, or a WebSocket over it. */
+  readonly #stream: Duplex
   readonly #socket: Socket
   readonly #client: InstanceType<typeof MqttClient>
   #failure: SignallingError | undefined
   #accepted = false
+  #isDestroyed = false
 
   /**
    * Connects and logs in.
@@ -55,7 +64,8 @@ export class Connection {
    */
   static async open(options: ConnectionOptions, signal: AbortSignal): Promise<Connection> {
     signal.throwIfAborted()
-    const connection = new Connection(options, await openSocket(options.broker))
+    const { socket, stream } = await openStream(options.broker)
+    const connection = new Connection(options, socket, stream)
     const cancelTimeout = options.clock.after(ConnectTimeoutMs, () => {
       connection.fail(failure('broker-unreachable', options.broker.label, 'no answer in time'))
     })
@@ -70,12 +80,13 @@ export class Connection {
     }
   }
 
-  private constructor(options: ConnectionOptions, socket: Socket) {
+  private constructor(options: ConnectionOptions, socket: Socket, stream: Duplex) {
     this.#options = options
     this.#socket = socket
-    limitPackets(socket, MaxPacketBytes)
+    this.#stream = stream
+    limitPackets(stream, MaxPacketBytes)
     const { broker, protocolVersion, eraseWhenBroken } = options
-    this.#client = new MqttClient(() => socket, {
+    this.#client = new MqttClient(() => stream, {
       protocolVersion,
       clientId: options.clientId,
       clean: true,
@@ -90,9 +101,10 @@ export class Connection {
       }),
     })
     this.ended = this.#watchEnd()
-    this.#client.on('message', (topic, payload, { properties }) => {
+    this.#client.on('message', (topic, payload, { properties, retain }) => {
       const expirySeconds: unknown = properties?.messageExpiryInterval
-      options.onMessage(topic, payload, typeof expirySeconds === 'number' ? expirySeconds * 1000 : 0)
+      const expiresInMs = typeof expirySeconds === 'number' ? expirySeconds * 1000 : 0
+      options.onMessage(topic, payload, expiresInMs, retain)
     })
     this.#client.on('packetreceive', (packet) => {
       if (!isUncalledFor(packet)) return
@@ -152,7 +164,9 @@ export class Connection {
 
   /** Breaks the connection: the broker then does the will. Safe to call twice. */
   destroy(): void {
+    this.#isDestroyed = true
     this.#client.end(true)
+    this.#stream.destroy()
     this.#socket.destroy()
   }
 
@@ -172,34 +186,41 @@ export class Connection {
   }
 
   async #watchEnd(): Promise<SignallingError> {
-    const { label, secureContext } = this.#options.broker
+    const { broker } = this.#options
+    const { label } = broker
+    let isSecure = false
     const failedBy = (error: Error): void => {
+      // What we have ended ourselves complains about it.
+      if (this.#isDestroyed) return
       const { code } = error as { code?: unknown }
       // A reset is how a broker ends a connection with bytes that it has not read: see below.
-      if (code === 'ECONNRESET' && !this.#accepted) this.#socket.destroy()
+      if (code === 'ECONNRESET' && !this.#accepted) this.destroy()
       else if (typeof code === 'number' && !this.#accepted) this.fail(connectRefusal(label, code))
-      else this.fail(socketFailure(label, error, secureContext !== undefined))
+      else this.fail(socketFailure(label, error, broker.secureContext !== undefined))
     }
     this.#client.on('error', failedBy)
+    this.#stream.on('error', failedBy)
     this.#socket.on('error', failedBy)
+    this.#socket.once('secureConnect', () => {
+      isSecure = true
+    })
     this.#client.once('connect', () => {
       this.#accepted = true
     })
     this.#client.on('disconnect', ({ reasonCode }) => {
       this.#failure ??= disconnected(label, reasonCode)
     })
-    await new Promise<void>((resolve) => this.#socket.once('close', resolve))
-    this.#client.end(true)
+    await new Promise<void>((resolve) => this.#stream.once('close', resolve))
+    this.destroy()
     if (this.#failure !== undefined) return this.#failure
     if (this.#accepted) return failure('broker-unreachable', label, 'the broker closed the connection')
-    // How old brokers answer a version that they do not know; and brokers that expect TLS.
-    const hint =
-      secureContext === undefined ? ' (perhaps it expects TLS: mqtts://)' : ' (perhaps without TLS: mqtt://)'
-    return failure('broker-silent', label, `the broker closed the connection without an answer${hint}`)
+    // How old brokers answer a version that they do not know; and others that want something else of us.
+    const words = `the broker closed the connection without an answer (${silenceHint(broker, isSecure)})`
+    return failure('broker-silent', label, words)
   }
 
   #isOver(): boolean {
-    return this.#socket.destroyed
+    return this.#stream.destroyed
   }
 
   /** The broker's answer; where the connection ends instead, the library rejects, and `ended` knows why. */
@@ -209,16 +230,22 @@ export class Connection {
     words: string,
   ): Promise<void> {
     if (this.#isOver()) throw await this.ended
+    const { broker, clock } = this.#options
+    const cancelTimeout = clock.after(AnswerTimeoutMs, () => {
+      this.fail(failure('broker-unreachable', broker.label, 'the broker does not answer any more'))
+    })
     try {
       await question()
     } catch (error) {
       const { code: reason } = error as { code?: unknown }
       const refusal = typeof reason === 'number' ? reason : subackCode(error)
-      const { label } = this.#options.broker
+      const { label } = broker
       if (refusal !== undefined) throw failure(code, label, `${words}: ${refusalWords(refusal)}`, error)
       if (this.#isOver() || this.#client.disconnecting) throw await this.ended
       // The library did not even ask.
       throw failure(code, label, `${words}: ${explain(error)}`, error)
+    } finally {
+      cancelTimeout()
     }
   }
 }
@@ -236,6 +263,28 @@ function isUncalledFor({ cmd, qos, messageId }: Packet & { qos?: number }): bool
 function subackCode(error: unknown): number | undefined {
   const { packet } = error as { packet?: { granted?: readonly unknown[] } }
   return packet?.granted?.find((code) => typeof code === 'number' && code >= 128) as number | undefined
+}
+
+/** What a broker may want that ends a connection without a word. */
+function silenceHint(
+  { secureContext, hasCertificate, webSocketPath }: BrokerSettings,
+  isSecure: boolean,
+): string {
+  const isWebSocket = webSocketPath !== undefined
+  if (secureContext === undefined) {
+    const secure = isWebSocket ? 'wss' : 'mqtts'
+    return `perhaps it is full, or expects ${isWebSocket ? 'no WebSocket, or ' : ''}TLS: ${secure}://`
+  }
+  if (!isSecure) return `perhaps without TLS: ${isWebSocket ? 'ws' : 'mqtt'}://`
+  if (hasCertificate) return 'perhaps it is full, or does not trust our certificate'
+  return 'perhaps it is full, or wants a client certificate: adapters.mqtt.cert and .key'
+}
+
+async function openStream(broker: BrokerSettings): Promise<{ socket: Socket; stream: Duplex }> {
+  // Before the socket, which may fail while nobody listens.
+  const webSocket = broker.webSocketPath === undefined ? undefined : await import('./websocket.js')
+  const socket = await openSocket(broker)
+  return { socket, stream: webSocket?.openWebSocket(socket, broker) ?? socket }
 }
 
 async function openSocket({ host, port, secureContext }: BrokerSettings): Promise<Socket> {

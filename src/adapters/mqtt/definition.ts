@@ -39,9 +39,10 @@ const brokerUrl = z.string().check(
 
 const options: $ZodType<MqttOptions> = z.strictObject({
   url: z._default(
-    described(z.array(brokerUrl), 'Brokers, all used at once: mqtt://host:port or mqtts://host:port.').check(
-      z.minLength(1, 'at least one broker is needed'),
-    ),
+    described(
+      z.array(brokerUrl),
+      'Brokers, all used at once: mqtt://host:port, mqtts://host:port, ws://host/path or wss://host/path.',
+    ).check(z.minLength(1, 'at least one broker is needed')),
     [...DefaultBrokers],
   ),
   username: z.optional(described(z.string(), 'Who we are to the broker.')),

@@ -2,7 +2,7 @@
  * Bounds the packets of an MQTT byte stream. Parsers collect a packet whole before they show it, and its
  * length field goes to 256 MiB, so whoever sends could fill the memory of whoever reads.
  */
-import type { Socket } from 'node:net'
+import type { Readable } from 'node:stream'
 import { DecodeError } from '../../core/errors.js'
 
 /** Follows the fixed headers of MQTT (section 2.1 of MQTT 3.1.1 and of MQTT 5), and nothing else. */
@@ -55,18 +55,18 @@ export class PacketFraming {
 }
 
 /**
- * Destroys a socket as soon as it announces a packet that is too large. It reads along where the bytes enter
- * the stream: another stream between socket and parser would have to pass on every way that either can end.
+ * Destroys a stream as soon as it announces a packet that is too large. It reads along where the bytes enter
+ * the stream: another one between it and the parser would have to pass on every way that either can end.
  */
-export function limitPackets(socket: Socket, maxPacketBytes: number): void {
+export function limitPackets(stream: Readable, maxPacketBytes: number): void {
   const framing = new PacketFraming(maxPacketBytes)
-  const push = socket.push.bind(socket)
-  socket.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
+  const push = stream.push.bind(stream)
+  stream.push = (chunk: unknown, encoding?: BufferEncoding): boolean => {
     if (chunk instanceof Uint8Array) {
       try {
         framing.read(chunk)
       } catch (error) {
-        socket.destroy(error as DecodeError)
+        stream.destroy(error as DecodeError)
         return false
       }
     }

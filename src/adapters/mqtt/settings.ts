@@ -13,8 +13,12 @@ export interface BrokerSettings {
   readonly port: number
   readonly username: string | undefined
   readonly password: string | undefined
-  /** What TLS trusts and shows; undefined for plain TCP. */
+  /** What TLS trusts and shows; undefined without TLS. */
   readonly secureContext: SecureContext | undefined
+  /** Whether we show a certificate of our own. */
+  readonly hasCertificate: boolean
+  /** Path and query of the WebSocket that MQTT goes through; undefined where it goes through none. */
+  readonly webSocketPath: string | undefined
 }
 
 /** @throws UsageError for a wrong URL, contradicting options, or a file that cannot be read or used */
@@ -22,7 +26,7 @@ export async function readSettings(options: MqttOptions): Promise<readonly Broke
   const urls = options.url.map(parseBrokerUrl)
   const common = await readCredentials(options)
   const secureContext = urls.some(({ tls }) => tls) ? await readSecureContext(options) : undefined
-  return urls.map(({ host, port, tls, username, password }) => {
+  return urls.map(({ host, port, tls, webSocketPath, username, password }) => {
     // What stands in a URL is meant for that broker alone.
     const credentials = username === undefined ? common : { username, password }
     if (credentials.password !== undefined && credentials.username === undefined) {
@@ -31,7 +35,9 @@ export async function readSettings(options: MqttOptions): Promise<readonly Broke
       })
     }
     const label = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
-    return { label, host, port, ...credentials, secureContext: tls ? secureContext : undefined }
+    const hasCertificate = tls && options.cert !== undefined
+    const security = { secureContext: tls ? secureContext : undefined, hasCertificate }
+    return { label, host, port, ...credentials, ...security, webSocketPath }
   })
 }
 
