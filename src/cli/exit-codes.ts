@@ -22,6 +22,7 @@ const ByCode: ReadonlyMap<string, number> = new Map([
   ['no-path', ExitCode.NoPath],
   ['room-closed', ExitCode.RoomClosed],
   ['undelivered', ExitCode.Undelivered],
+  ['interrupted', ExitCode.Interrupted],
 ])
 
 export function exitCodeOf(error: unknown): number {

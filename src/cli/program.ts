@@ -37,7 +37,7 @@ export function makeProgram(version: string, onExitCode: (exitCode: number) => v
     .description('host a room and chat')
     .argument(
       '[roomid]',
-      'a room that this machine has hosted before; by default the configured or the last one',
+      'an id of your choice, or a room hosted before; by default the configured or the last one',
     )
     .option('--new', 'host another room, with a new key')
     .action(async (room: string | undefined, { new: isNew }: { readonly new?: true }) => {

@@ -52,14 +52,17 @@ export function roomIdMatches(crypto: Pick<Crypto, 'sha512'>, room: RoomId, host
 }
 
 /**
- * How many bits of work it takes to find another key for a room id: the id may stand anywhere in the hash.
- * Below `WeakRoomIdBits` somebody else may have done that work.
+ * How much work it takes to find another key for a room id, as the binary logarithm of the keys to try: the id
+ * may stand anywhere in a key's hash.
  */
 export function roomIdStrengthBits(room: RoomId): number {
   return 4 * room.length - Math.log2(MaxDigits + 1 - room.length)
 }
 
-export const WeakRoomIdBits = 64
+/** Whether somebody else may have found a key for it. */
+export function isWeakRoomId(room: RoomId): boolean {
+  return roomIdStrengthBits(room) < 64
+}
 
 /** Grouped by four, for reading aloud: `cf83-e135-7eef-b8bd-f154`. */
 export function formatRoomId(room: RoomId): string {

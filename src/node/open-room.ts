@@ -128,8 +128,7 @@ function chooseRoom(room: string | undefined, state: State, crypto: Crypto, rand
 
 function notHosted(room: RoomId): UsageError {
   return new UsageError('room-not-hosted', `The state folder has no identity for room ${room}`, {
-    advice:
-      'Run `gonet create` without an id, or import the identity; this version cannot search for a chosen id yet',
+    advice: 'Run `gonet create` without an id, or import the identity',
   })
 }
 

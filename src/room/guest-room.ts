@@ -80,7 +80,7 @@ export class GuestRoom extends MemberMachine {
     })
     this.#options = options
     this.#guest = guest
-    this.#roster = new RosterReader({ crypto, room, counters: this.counters })
+    this.#roster = new RosterReader({ crypto, room, self: identity.publicKey, counters: this.counters })
   }
 
   get members(): readonly Member[] {

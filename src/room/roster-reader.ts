@@ -10,6 +10,8 @@ import { RosterAssembly, type RosterFragment } from './control.js'
 export interface RosterReaderOptions {
   readonly crypto: Pick<Crypto, 'verify'>
   readonly room: RoomId
+  /** This member's key: a roster that does not name it yet is not for it. */
+  readonly self: Uint8Array
   readonly counters: Counters
 }
 
@@ -47,9 +49,11 @@ export class RosterReader {
     const roster = bytes && this.#read(hostKey, bytes)
     if (roster === undefined || (this.#roster !== undefined && !isNewer(roster, this.#roster)))
       return undefined
+    const byKey = new Map(roster.members.map((member) => [toBase64(member.publicKey), member]))
+    if (byKey.get(toBase64(this.#options.self))?.online !== true) return undefined
     const before = this.#byKey
     this.#roster = roster
-    this.#byKey = new Map(roster.members.map((member) => [toBase64(member.publicKey), member]))
+    this.#byKey = byKey
     const isOnlineIn = (members: ReadonlyMap<string, RosterMember>, { publicKey }: RosterMember): boolean =>
       members.get(toBase64(publicKey))?.online ?? false
     // A host that begins anew has nobody on its roster at first.

@@ -26,6 +26,7 @@ import { StunClient } from '../transports/stun/client.js'
 import { classifyDatagram } from '../transports/udp/demultiplexer.js'
 import type { NoiseCrypto } from '../transports/wireguard/crypto.js'
 import { Device } from '../transports/wireguard/device.js'
+import { Nobody } from '../transports/wireguard/device-events.js'
 
 /** How long gathering candidates may delay a join. */
 const GatheringMs = 500
@@ -137,7 +138,13 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
   /** A WireGuard device for a key pair of this side: one an epoch of a host, one a join of a guest. */
   addDevice(keyPair: KeyPair): Device {
     const { noiseCrypto, random, wall } = this.#options
-    const device = new Device({ secretKey: keyPair.secretKey, crypto: noiseCrypto, random, wall })
+    const device = new Device({
+      secretKey: keyPair.secretKey,
+      crypto: noiseCrypto,
+      random,
+      wall,
+      routeOf: (peer, replyTo) => this.#paths.route(peer, replyTo),
+    })
     this.#devices.add(device)
     return device
   }
@@ -321,7 +328,7 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
     for (const device of this.#devices) {
       for (let sent = device.pollTransmit(); sent !== undefined; sent = device.pollTransmit()) {
         moved = true
-        const destination = this.#paths.route(sent.peer, sent.replyTo)
+        const destination = sent.peer === Nobody ? sent.replyTo : this.#paths.route(sent.peer, sent.replyTo)
         if (destination === undefined) this.#counters.count('datagram-no-path')
         else this.#transmits.push({ destination, bytes: sent.bytes })
         this.#paths.sent(now, sent.peer)

@@ -1,6 +1,6 @@
 /** The package as `npm install` puts it elsewhere: it runs, its types compile, and nothing in it is left over. */
 import { execFile } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -87,7 +87,8 @@ await (await joinRoom(room.id, { timeoutMs: 1000 })).leave()
     }
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['use.ts'] }))
     mkdirSync(join(folder, 'node_modules', '@types'), { recursive: true })
-    symlinkSync(join(root, 'node_modules', '@types', 'node'), join(folder, 'node_modules', '@types', 'node'))
+    const types = join('node_modules', '@types', 'node')
+    if (!existsSync(join(folder, types))) symlinkSync(join(root, types), join(folder, types))
     expect(await tool('typescript/bin/tsc', ['-p', folder], folder)).toBe('')
   }, 60_000)
 

@@ -121,6 +121,14 @@ export class Running {
     })
   }
 
+  /** Resolves when stderr has said something like this. */
+  async says(pattern: RegExp): Promise<void> {
+    while (!pattern.test(this.stderr)) {
+      if (this.#isOver) throw new Error(`it ended without a word like ${pattern}: ${this.stderr}`)
+      await new Promise<void>((resolve) => this.#wake.push(resolve))
+    }
+  }
+
   type(text: string): void {
     this.child.stdin!.write(`${text}\n`)
   }

@@ -57,7 +57,21 @@ describe('wrong arguments', () => {
     }
   }, 30_000)
 
-  it('refuses to host a room that it has no key for', async () => {
+  it('searches for a key for a chosen id, keeps it, and can be interrupted', async () => {
+    const create = ['--json', ...nowhere.slice(0, -1), '0.1', 'create']
+    const found = await bench.run([...create, 'c0ff33'])
+    expect([found.code, complaints(found.stderr).length > 0]).toEqual([3, true])
+    const { rooms } = JSON.parse((await bench.run(['--json', 'identity', 'show'])).stdout) as {
+      rooms: { room: string }[]
+    }
+    expect(rooms.map(({ room }) => room)).toEqual(['c0ff33'])
+    const endless = bench.start(...create, '0123456789ab')
+    await endless.says(/searching for a key/)
+    endless.signal('SIGINT')
+    expect((await endless.finished).code).toBe(130)
+  }, 240_000)
+
+  it('refuses to host a room that it has no key for, nor can find one', async () => {
     expect(await refused([...nowhere, 'create', 'cf83e1357eefb8bdf154'])).toMatch(/no identity for room/)
     expect(await refused([...nowhere, 'create', 'new'])).toMatch(/'new' is not a room id/)
   })

@@ -46,7 +46,7 @@ describe.each(seeds)('seed %s', (seed) => {
     }
     const addresses = host.machine.members.map(({ address }) => address)
     expect(new Set(addresses).size).toBe(all.length)
-  })
+  }, 120_000)
 })
 
 describe('a room', () => {

@@ -63,7 +63,7 @@ describe('plain output', () => {
   it('writes messages as `name: text` and events after an asterisk', () => {
     expect(plain('normal', ...everything).split('\n')).toEqual([
       '* signalling by mqtt is down: refused',
-      '* room cf83-e135-7eef-b8bd-f154 is open; your address is 10.1.0.1',
+      '* room cf83-e135-7eef-b8bd-f154 (73 bits) is open; your address is 10.1.0.1',
       '* others join with: gonet join cf83-e135-7eef-b8bd-f154',
       "* or by link: gonet join 'gonet://join/x?key=y'",
       '* joined room cf83-e135-7eef-b8bd-f154 of bob; your address is 10.1.0.2',

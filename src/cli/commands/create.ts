@@ -1,8 +1,10 @@
 import { UsageError } from '../../core/errors.js'
 import { parseRoomId } from '../../core/room-id.js'
 import { type OpenRoomOptions, openHostRoom } from '../../node/open-room.js'
+import { findRoomKey } from '../find-room-key.js'
 import type { GlobalOptions } from '../global-options.js'
 import { runRoom } from '../run-room.js'
+import { openState } from '../settings.js'
 
 /**
  * Hosts a room until SIGINT or SIGTERM.
@@ -17,6 +19,7 @@ export async function create(
     throw new UsageError('usage', '--new makes a room with an id of its own, so none can be given with it')
   }
   const named = room === undefined ? undefined : parseRoomId(room)
+  if (named !== undefined) await findRoomKey(named, openState(options), options)
   await runRoom({
     role: 'host',
     status: 'opening the room ...',

@@ -1,5 +1,5 @@
 /** Events as people read them. */
-import { formatRoomId } from '../../core/room-id.js'
+import { formatRoomId, isWeakRoomId, roomIdStrengthBits } from '../../core/room-id.js'
 import type { RoomEvent } from '../../room/events.js'
 import { safeLine } from './safe-text.js'
 
@@ -14,10 +14,15 @@ export function sentences(event: Sentence, verbosity: Verbosity): string[] {
   switch (event.event) {
     case 'room': {
       const id = formatRoomId(event.room)
-      const open = `room ${id} is open; your address is ${event.address}`
-      return [open, `others join with: gonet join ${id}`, `or by link: gonet join '${event.invite}'`].map(
-        safeLine,
-      )
+      const bits = Math.floor(roomIdStrengthBits(event.room))
+      return [
+        `room ${id} (${bits} bits) is open; your address is ${event.address}`,
+        `others join with: gonet join ${id}`,
+        `or by link: gonet join '${event.invite}'`,
+        ...(isWeakRoomId(event.room)
+          ? ['the id is short: others can find a key for it too; give out the link, which names yours']
+          : []),
+      ].map(safeLine)
     }
     case 'joined':
       return [
