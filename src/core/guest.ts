@@ -6,8 +6,9 @@
 import { Counters, TokenBucket } from './bounded.js'
 import { DecodeError } from './errors.js'
 import { guestSender, replyBox } from './host.js'
-import type { Identity } from './identity.js'
-import type { Machine } from './machine.js'
+import { HostChoice, type HostChoiceOptions } from './host-choice.js'
+import { formatKey, type Identity } from './identity.js'
+import { earliest, type Machine } from './machine.js'
 import { type Beacon, type Join, readMessage, type Update, type Welcome, writeMessage } from './messages.js'
 import type { Crypto, KeyPair, Random } from './ports.js'
 import { type RoomId, roomIdMatches } from './room-id.js'
@@ -25,8 +26,8 @@ const RecordsPerSecond = 500
 export interface GuestOptions {
   readonly identity: Identity
   readonly room: RoomId
-  /** The only host key to accept, where the guest knows it; else any key that the room id matches. */
-  readonly hostKey?: Uint8Array
+  /** What the guest knows of the host's key; else any key that the room id matches may be it. */
+  readonly expected?: Pick<HostChoiceOptions, 'hostKey' | 'hostDigits' | 'pinnedKey'>
   readonly username: string
   readonly crypto: Crypto
   readonly random: Random
@@ -52,6 +53,8 @@ export type GuestEvent =
       readonly adapter: string
     }
   | { readonly type: 'refused'; readonly code: string; readonly text: string }
+  /** It is not clear who the host is: nobody is joined. */
+  | { readonly type: 'distrusted'; readonly code: string; readonly text: string }
 
 interface Attempt {
   readonly box: KeyPair
@@ -77,6 +80,10 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
   readonly #bucket = new TokenBucket(RecordsPerSecond, RecordsPerSecond)
   readonly #transmits: SignalTransmit[] = []
   readonly #events: GuestEvent[] = []
+  readonly #choice: HostChoice
+  /** The newest beacon of each host that claims the room, until one is chosen; by key. */
+  readonly #claims = new Map<string, Beacon>()
+  #distrusts = false
   #beacon: Beacon | undefined
   /** Made, and its reply box watched, before there is a beacon: a subscription takes a round trip. */
   #next: Attempt | undefined
@@ -87,6 +94,8 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
     this.#options = options
     this.#topic = roomTopic(options.crypto, options.room)
     this.#beaconKey = beaconKey(options.crypto, options.room)
+    const { crypto, room, expected } = options
+    this.#choice = new HostChoice({ crypto, room, ...expected })
   }
 
   get topic(): Topic {
@@ -185,7 +194,7 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
       return
     }
     try {
-      if (record.box === 'host') this.#handleBeacon(record.bytes)
+      if (record.box === 'host') this.#handleBeacon(now, record.bytes)
       else if (record.box !== 'join') this.#handleReply(adapter, record)
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error
@@ -194,6 +203,7 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
   }
 
   handleTimeout(now: number): void {
+    this.#choose(now)
     if (this.#repeatAt === undefined || now < this.#repeatAt || this.#join === undefined) return
     this.#transmits.push({ kind: 'publish', record: this.#join.record, repeat: true })
     this.#scheduleRepeat(now)
@@ -208,11 +218,12 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
   }
 
   pollTimeout(): number | undefined {
-    return this.#repeatAt
+    const isChoosing = this.#beacon === undefined && !this.#distrusts
+    return earliest(this.#repeatAt, isChoosing ? this.#choice.pollTimeout() : undefined)
   }
 
-  #handleBeacon(bytes: Uint8Array): void {
-    const { crypto, hostKey, room } = this.#options
+  #handleBeacon(now: number, bytes: Uint8Array): void {
+    const { crypto, room } = this.#options
     const { message } = readMessage(crypto, openBeacon(crypto, this.#beaconKey, bytes))
     if (message.action !== 'host' || message.room !== room) {
       throw new DecodeError('beacon-other-room', 'not a beacon of this room')
@@ -220,13 +231,41 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
     if (!roomIdMatches(crypto, room, message.publicKey)) {
       throw new DecodeError('beacon-key-not-of-room', 'the room id is not in the hash of the key')
     }
-    const expected = hostKey ?? this.#beacon?.publicKey
-    if (expected !== undefined && !crypto.equal(message.publicKey, expected)) {
-      throw new DecodeError('beacon-of-another-host', 'beacon of another host')
+    const chosen = this.#beacon?.publicKey
+    const isMeant =
+      chosen === undefined
+        ? this.#choice.claim(now, message.publicKey)
+        : crypto.equal(message.publicKey, chosen)
+    if (!isMeant) throw new DecodeError('beacon-of-another-host', 'beacon of another host')
+    if (chosen === undefined) this.#keepClaim(message)
+    else this.#takeBeacon(message)
+    this.#choose(now)
+  }
+
+  #keepClaim(beacon: Beacon): void {
+    const key = formatKey(beacon.publicKey)
+    const known = this.#claims.get(key)
+    if (known === undefined || beacon.epoch > known.epoch) this.#claims.set(key, beacon)
+  }
+
+  #choose(now: number): void {
+    if (this.#beacon !== undefined || this.#distrusts) return
+    const decision = this.#choice.decide(now)
+    if (decision === undefined) return
+    if (decision.type === 'take') {
+      const beacon = this.#claims.get(formatKey(decision.publicKey))
+      this.#claims.clear()
+      if (beacon !== undefined) this.#takeBeacon(beacon)
+    } else {
+      this.#distrusts = true
+      this.#events.push({ type: 'distrusted', code: decision.code, text: decision.text })
     }
-    if (this.#beacon !== undefined && message.epoch <= this.#beacon.epoch) return
-    this.#beacon = message
-    this.#events.push({ type: 'host', beacon: message })
+  }
+
+  #takeBeacon(beacon: Beacon): void {
+    if (this.#beacon !== undefined && beacon.epoch <= this.#beacon.epoch) return
+    this.#beacon = beacon
+    this.#events.push({ type: 'host', beacon })
   }
 
   #handleReply(adapter: string, record: SignalRecord): void {

@@ -11,27 +11,37 @@ export interface RoomReference {
   readonly room: RoomId
   /** The only host key to accept, where the reference names it. */
   readonly hostKey?: Uint8Array
+  /** The first digits of the hash of the host's key, where the reference names those. */
+  readonly hostDigits?: string
   /** Names of signalling backends, as a hint. */
   readonly signal?: readonly string[]
 }
 
 /** `gonet://join/<room>?key=<base64>&signal=<name>,<name>`: it holds no secret. */
-export function formatLink(reference: Required<RoomReference>): string {
+export function formatLink(reference: Required<Omit<RoomReference, 'hostDigits'>>): string {
   const key = encodeURIComponent(toBase64(reference.hostKey))
   return `${LinkStart}${reference.room}?key=${key}&signal=${reference.signal.join(',')}`
 }
 
 /**
- * Reads a room id, a `gonet://` link, or a host's public key in base64, which means its default room.
+ * Reads a room id, a room id with the first digits of its host's key hash behind a slash, a `gonet://` link, or a
+ * host's public key in base64, which means its default room.
  * @throws UsageError `room-id-invalid`, `link-invalid`
  */
 export function parseRoomReference(crypto: Pick<Crypto, 'sha512'>, text: string): RoomReference {
   const trimmed = text.trim()
   if (/^gonet:/i.test(trimmed)) return parseLink(crypto, trimmed)
   const hostKey = fromBase64(trimmed, 32)
-  return hostKey === undefined
-    ? { room: parseRoomId(trimmed) }
-    : { room: defaultRoomId(crypto, hostKey), hostKey }
+  if (hostKey !== undefined) return { room: defaultRoomId(crypto, hostKey), hostKey }
+  const [id = '', digits, ...rest] = trimmed.split('/')
+  if (digits === undefined) return { room: parseRoomId(id) }
+  const hostDigits = digits.toLowerCase()
+  if (rest.length > 0 || !/^[0-9a-f]{4,128}$/.test(hostDigits)) {
+    throw new UsageError('room-id-invalid', 'What stands behind the slash are not digits of a host', {
+      advice: 'Write the room id, a slash, and 4 or more hex digits, as they were shown',
+    })
+  }
+  return { room: parseRoomId(id), hostDigits }
 }
 
 function parseLink(crypto: Pick<Crypto, 'sha512'>, text: string): RoomReference {

@@ -69,11 +69,12 @@ export async function openGuestRoom(reference: string, options: OpenRoomOptions)
   const { loaded, state, logger } = options
   const composition = compose(loaded.config, logger)
   const { crypto, random } = composition
-  const { room, hostKey } = parseRoomReference(crypto, reference)
+  const { room, hostKey, hostDigits } = parseRoomReference(crypto, reference)
   const identity = identityFromSeed(crypto, state.loadGuest(random))
   const lock = state.lockGuest(room)
   return open(options, composition, room, lock, (shared) => {
-    return new GuestRoom({ ...shared, identity, store: state.guestStore(room), ...(hostKey && { hostKey }) })
+    const host = { ...(hostKey && { hostKey }), ...(hostDigits !== undefined && { hostDigits }) }
+    return new GuestRoom({ ...shared, identity, store: state.guestStore(room), host })
   })
 }
 

@@ -2,17 +2,21 @@
  * A guest of a room, whole, as one machine (docs/protocol.md): it finds the host, joins, keeps one tunnel to
  * it, and joins again whenever the host has begun anew or has fallen silent.
  */
-import { toBase64 } from '../core/encoding.js'
-import { GonetError, RefusedError } from '../core/errors.js'
+import { fromBase64, fromUtf8, toBase64, utf8 } from '../core/encoding.js'
+import { type ErrorDetails, GonetError, RefusedError, UsageError } from '../core/errors.js'
 import { Guest, type GuestEvent } from '../core/guest.js'
 import { formatKey } from '../core/identity.js'
+import type { RoomReference } from '../core/invite.js'
 import { earliest } from '../core/machine.js'
 import type { Beacon, Welcome } from '../core/messages.js'
 import { hostAddress, memberAddress6, parseSubnet, subnetContains } from '../core/overlay.js'
+import type { Store } from '../core/ports.js'
+import type { RoomId } from '../core/room-id.js'
 import { isNewer, type RosterMember } from '../core/roster.js'
 import type { AdapterState } from '../core/signalling-adapter.js'
 import type { IceCredentials } from '../transports/path/credentials.js'
 import type { Device } from '../transports/wireguard/device.js'
+import { storeFailed } from './chat-events.js'
 import type { ControlMessage, RosterFragment } from './control.js'
 import { MemberMachine } from './member-machine.js'
 import { PathEvents } from './path-events.js'
@@ -30,10 +34,11 @@ const HostSilenceMs = 15_000
 /** A join that has brought no tunnel is made anew after this, which doubles up to the limit. */
 const RejoinMs = 10_000
 const RejoinLimitMs = 60_000
+const PinName = 'host'
 
 export interface GuestRoomOptions extends RoomMachineOptions {
-  /** The only host key to accept, where the guest knows it. */
-  readonly hostKey?: Uint8Array
+  /** What the guest was told of the host's key. */
+  readonly host?: Pick<RoomReference, 'hostKey' | 'hostDigits'>
 }
 
 /** One join, and the tunnel that it brings. */
@@ -50,6 +55,7 @@ interface Attempt {
 export class GuestRoom extends MemberMachine {
   readonly role = 'guest'
   readonly #options: GuestRoomOptions
+  readonly #isPinned: boolean
   readonly #guest: Guest
   readonly #roster: RosterReader
   /** The newest beacon that no join has answered yet: the join waits for candidates. */
@@ -70,8 +76,10 @@ export class GuestRoom extends MemberMachine {
   #isUp = false
 
   constructor(options: GuestRoomOptions) {
-    const { identity, room, name, crypto, random, hostKey } = options
-    const guest = new Guest({ identity, room, username: name, crypto, random, ...(hostKey && { hostKey }) })
+    const { identity, room, name, crypto, random, store } = options
+    const pinnedKey = readPin(store)
+    const expected = { ...options.host, pinnedKey }
+    const guest = new Guest({ identity, room, username: name, crypto, random, expected })
     super(options, {
       signalling: guest,
       addresses: [memberAddress6(crypto, room, identity.publicKey)],
@@ -79,6 +87,7 @@ export class GuestRoom extends MemberMachine {
       chat: { accepts: () => true, hub: false },
     })
     this.#options = options
+    this.#isPinned = pinnedKey !== undefined
     this.#guest = guest
     this.#roster = new RosterReader({ crypto, room, self: identity.publicKey, counters: this.counters })
   }
@@ -204,6 +213,9 @@ export class GuestRoom extends MemberMachine {
       case 'refused':
         if (this.#joined) this.events.push({ event: 'refused', code: event.code, message: event.text })
         else this.end(new RefusedError(event.code, `The host refused: ${event.text}`))
+        break
+      case 'distrusted':
+        this.end(new RefusedError(event.code, event.text, adviceFor(event.code, this.#options.room)))
     }
   }
 
@@ -329,7 +341,7 @@ export class GuestRoom extends MemberMachine {
     const { crypto, identity, room } = this.#options
     const hostKey = this.#current?.beacon.publicKey
     const changed = hostKey && this.#roster.add(hostKey, fragment)
-    if (changed === undefined) return
+    if (hostKey === undefined || changed === undefined) return
     this.#stateAt = now + StateIntervalMs
     if (!this.#joined) {
       this.#joined = true
@@ -337,12 +349,25 @@ export class GuestRoom extends MemberMachine {
       this.#hostOnline = true
       const host = this.#roster.members[0]?.name ?? ''
       this.events.push({ event: 'joined', room, address: this.#current?.welcome?.peer ?? '', host })
+      this.#pin(hostKey)
     }
     this.#hostReturned()
     for (const member of changed) {
       // Whether the host is there shows by its tunnel.
       const isNews = member !== this.#roster.members[0] && !crypto.equal(member.publicKey, identity.publicKey)
       if (isNews) this.#announce(member, member.online ? 'joined' : 'left')
+    }
+  }
+
+  /** Remembers the host's key, as ssh does: another one is not taken later. */
+  #pin(hostKey: Uint8Array): void {
+    const { store } = this.#options
+    if (this.#isPinned) return
+    try {
+      store.write(PinName, utf8(`${formatKey(hostKey)}\n`))
+    } catch (error) {
+      if (!(error instanceof GonetError)) throw error
+      this.events.push(storeFailed(error))
     }
   }
 
@@ -359,5 +384,24 @@ export class GuestRoom extends MemberMachine {
 
   #abandon(now: number, attempt: Attempt | undefined): void {
     if (attempt !== undefined) this.underlay.removeDevice(now, attempt.device)
+  }
+}
+
+/** The key that the host of this room had before, base64. */
+function readPin(store: Store): Uint8Array | undefined {
+  const bytes = store.read(PinName)
+  if (bytes === undefined) return undefined
+  const pinned = fromBase64(fromUtf8(bytes)?.trim() ?? '', 32)
+  if (pinned !== undefined) return pinned
+  throw new UsageError('pin-invalid', "What is kept of the host's key in the state folder is broken", {
+    advice: `Restore the file joined/<room>/data/${PinName}, or remove it to trust the host that answers`,
+  })
+}
+
+function adviceFor(code: string, room: RoomId): ErrorDetails {
+  if (code !== 'host-key-changed') return {}
+  const file = `joined/${room}/data/${PinName}`
+  return {
+    advice: `If the host says that its key has changed, remove ${file} in the state folder, and join again`,
   }
 }

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest'
-import { Guest, type GuestEvent } from '../../src/core/guest.js'
+import { Guest, type GuestEvent, type GuestOptions } from '../../src/core/guest.js'
 import { Host, type HostEvent, type JoinRequest } from '../../src/core/host.js'
 import { type Identity, identityFromSeed } from '../../src/core/identity.js'
 import { writeMessage } from '../../src/core/messages.js'
@@ -36,7 +36,7 @@ const newHost = (): Host => {
   made.start(0)
   return made
 }
-const newGuest = (options: { hostKey?: Uint8Array; room?: string } = {}): Guest => {
+const newGuest = (options: Partial<GuestOptions> = {}): Guest => {
   const guestIdentity = identityFromSeed(crypto, random.bytes(32))
   return new Guest({ identity: guestIdentity, room, username: 'bob', crypto, random, ...options })
 }
@@ -321,7 +321,7 @@ describe('a beacon', () => {
     )
     guest.handleRecord(0, 'memory', { ...beaconOf(host), bytes: forged })
     expect(guest.counters.get('beacon-key-not-of-room')).toBe(1)
-    const wary = newGuest({ hostKey: mallory.publicKey })
+    const wary = newGuest({ expected: { hostKey: mallory.publicKey } })
     wary.handleRecord(0, 'memory', beaconOf(newHost()))
     expect(wary.counters.get('beacon-of-another-host')).toBe(1)
     expect([...heard(guest), ...heard(wary)]).toEqual([])
