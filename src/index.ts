@@ -4,6 +4,7 @@
  * Two calls open a room, `createRoom` as its host and `joinRoom` as a guest. Both resolve when the room is up.
  */
 
+import { UsageError } from './core/errors.js'
 import type { Logger } from './core/ports.js'
 import { adapterSchemas } from './node/adapter-schemas.js'
 import { type LoadedConfig, loadConfig, type PartialConfig } from './node/config/load-config.js'
@@ -14,7 +15,7 @@ import type { Room } from './room/room.js'
 
 export { type ErrorDetails, GonetError, RefusedError, SignallingError, UsageError } from './core/errors.js'
 export type { Logger } from './core/ports.js'
-export type { PathKind, RoomEvent } from './room/events.js'
+export type { MessageEvent, PathKind, RoomEvent } from './room/events.js'
 export type { Member, Room } from './room/room.js'
 
 /** What a configuration file can say (docs/cli.md, Configuration), and what only a program can. */
@@ -57,6 +58,7 @@ export async function joinRoom(reference: string, options: RoomOptions = {}): Pr
 async function settings(options: RoomOptions): Promise<OpenRoomOptions> {
   const { state, timeoutMs = TimeoutMs, abort } = options
   abort?.throwIfAborted()
+  if (!(timeoutMs > 0)) throw new UsageError('timeout-invalid', 'timeoutMs is a number above 0, or Infinity')
   const logger = options.logger ?? (await createLogger({ level: 'silent', format: 'text' }))
   return {
     loaded: await load(options),

@@ -7,7 +7,7 @@ import type { Datagram } from '../core/machine.js'
 import type { Clock, Logger, UdpSocket } from '../core/ports.js'
 import { Rendezvous } from '../core/rendezvous.js'
 import type { AdapterState, SignallingAdapter, SignalRecord } from '../core/signalling-adapter.js'
-import type { RoomEvent } from '../room/events.js'
+import type { MessageEvent, RoomEvent } from '../room/events.js'
 import type { Member, Room } from '../room/room.js'
 import type { RoomMachine } from '../room/room-machine.js'
 import { EventQueue } from './event-queue.js'
@@ -62,6 +62,11 @@ export class Driver implements Room {
 
   get events(): AsyncIterable<RoomEvent> {
     return this.#events
+  }
+
+  get messages(): AsyncIterable<MessageEvent> {
+    // The place is taken now, not when the first message is asked for.
+    return messagesOf(this.#events[Symbol.asyncIterator]())
   }
 
   get members(): readonly Member[] {
@@ -218,4 +223,8 @@ export class Driver implements Room {
     this.#end(machine.ended?.failure)
     this.#wasClosed?.()
   }
+}
+
+async function* messagesOf(events: AsyncIterable<RoomEvent>): AsyncGenerator<MessageEvent, void, undefined> {
+  for await (const event of events) if (event.event === 'message') yield event
 }

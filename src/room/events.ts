@@ -43,3 +43,6 @@ export type RoomEvent =
 
 /** The kind of a path's remote candidate (RFC 8445), and gonet's own: mapped, predicted, relay by a member. */
 export type PathKind = 'host' | 'srflx' | 'prflx' | 'mapped' | 'predicted' | 'relay' | 'member'
+
+/** A message of somebody else. */
+export type MessageEvent = Extract<RoomEvent, { readonly event: 'message' }>

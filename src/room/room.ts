@@ -1,4 +1,4 @@
-import type { RoomEvent } from './events.js'
+import type { MessageEvent, RoomEvent } from './events.js'
 
 /** A member as the roster knows it. Addresses are overlay addresses. */
 export interface Member {
@@ -23,10 +23,13 @@ export interface Room {
   /** Everybody on the roster, this member included. */
   readonly members: readonly Member[]
   /**
-   * Everything that happens, in order, from the first event on: one iterator sees all. Ends after `left`.
+   * Everything that happens, in order. The first iterator begins with the first event, a later one with what the
+   * others have not read yet; 10,000 unread events are kept. Ends after `left`.
    * It throws what ended the room where that was a failure: a GonetError.
    */
   readonly events: AsyncIterable<RoomEvent>
+  /** The messages of the others, among the events: each iterator has its own place, and misses none. */
+  readonly messages: AsyncIterable<MessageEvent>
   /**
    * Posts a chat message (1–4096 bytes of UTF-8); it is kept and sent as soon as there is somebody.
    * Returns its id, which a later `delivered` event names.

@@ -57,7 +57,12 @@ describe.skipIf(mosquittoMissing !== undefined)('the library', () => {
       ['alice', true],
       ['bob', false],
     ])
+    const { messages } = host
     const id = guest.send('hello')
+    for await (const { text } of messages) {
+      expect(text).toBe('hello')
+      break
+    }
     for await (const event of guest.events) if (event.event === 'delivered' && event.id === id) break
     expect(guest.undelivered).toBe(0)
     await guest.leave()
@@ -68,6 +73,7 @@ describe.skipIf(mosquittoMissing !== undefined)('the library', () => {
 
   it('rejects with what is wrong, and leaves nothing running', async () => {
     await expect(joinRoom('nonsense', options)).rejects.toThrow(UsageError)
+    await expect(createRoom({ ...options, timeoutMs: Number.NaN })).rejects.toThrow(UsageError)
     await expect(createRoom({ ...options, name: 'a:b' })).rejects.toMatchObject({ code: 'config-invalid' })
     await expect(joinRoom('cf83e1357eefb8bdf154', { ...options, timeoutMs: 300 })).rejects.toMatchObject({
       code: 'room-not-found',
