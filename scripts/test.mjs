@@ -1,9 +1,10 @@
 // npm test: everything, on a bare clone. Arguments go to vitest: `npm test -- test/unit/cli.test.ts`.
-// The last line is always `N passed, N failed, N skipped`. With CI=true a skipped test is a failure.
+// The last line is always `N passed, N failed, N skipped`. With CI=true a skipped test is a failure, and the tests run
+// on the current LTS release of Node as well.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
-import { build, installPackages, installServers, root, run, say } from './setup.mjs'
+import { build, installLts, installPackages, installServers, root, run, say } from './setup.mjs'
 
 const inCi = process.env.CI === 'true'
 const counts = { passed: 0, failed: 0, skipped: 0 }
@@ -21,7 +22,9 @@ try {
     checkWith('format', '@biomejs/biome/bin/biome', ['check', '.']),
     checkWith('nothing unused', 'knip/bin/knip.js', []),
   ])
-  await runTests(process.argv.slice(2))
+  await runTests(process.execPath, process.argv.slice(2))
+  const lts = inCi ? await installLts() : undefined
+  if (lts !== undefined) await runTests(lts, process.argv.slice(2))
 } catch (error) {
   counts.failed += 1
   process.stdout.write(`${error instanceof Error ? error.message : error}\n`)
@@ -40,17 +43,19 @@ async function check(name, checking) {
 
 async function checkWith(name, tool, args) {
   await check(name, async () => {
-    const { code, output } = await runTool(name, tool, args, { capture: true })
+    const { code, output } = await runTool(process.execPath, name, tool, args, { capture: true })
     return code === 0 ? '' : output || `exit code ${code}`
   })
 }
 
-async function runTests(args) {
+async function runTests(node, args) {
   const folder = mkdtempSync(join(tmpdir(), 'gonet-test-'))
   try {
     const report = join(folder, 'report.json')
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`]
-    const { code } = await runTool('tests', 'vitest/vitest.mjs', ['run', ...reporters, ...args])
+    const title =
+      node === process.execPath ? `tests on Node ${process.version}` : 'tests on the LTS release of Node'
+    const { code } = await runTool(node, title, 'vitest/vitest.mjs', ['run', ...reporters, ...args])
     count(JSON.parse(readFileSync(report, 'utf8')), code)
   } finally {
     rmSync(folder, { recursive: true, force: true })
@@ -74,6 +79,6 @@ function count(report, code) {
   counts.failed += code === 0 ? failed : Math.max(failed, 1)
 }
 
-function runTool(title, tool, args, options) {
-  return run(title, process.execPath, [join(root, 'node_modules', tool), ...args], options)
+function runTool(node, title, tool, args, options) {
+  return run(title, node, [join(root, 'node_modules', tool), ...args], options)
 }
