@@ -140,6 +140,12 @@ describe('each backend', () => {
     expect(test).toContain("'./signalling-adapter.js'")
   })
 
+  it.each([...registry.keys()])('%s has a row in the table that helps to choose', (name) => {
+    expect(readFileSync(join(root, 'docs', 'adapters.md'), 'utf8')).toMatch(
+      new RegExp(`^\\| \`${name}\` \\|`, 'm'),
+    )
+  })
+
   it.each([...registry.keys()])('%s has an example for its users', (name) => {
     expect(readFileSync(join(root, 'config', 'examples', `${name}.yaml`), 'utf8')).toContain(name)
   })
