@@ -2,7 +2,6 @@
 // knows its version; command.cjs, all the rest; and command.cache, what V8 has made of it (scripts/code-cache.mjs).
 import { execFile } from 'node:child_process'
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { isBuiltin } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
@@ -29,22 +28,15 @@ const nodesOwn = {
   'worker-timers': 'node:timers',
 }
 
-/**
- * `await import('yaml')` has yaml's exports by name, as in Node. By itself esbuild gives a CommonJS package that is
- * imported so no names, only a default export.
- */
-const namesOfLazyPackages = {
-  name: 'names-of-lazy-packages',
-  setup({ onResolve, onLoad }) {
-    onResolve({ filter: /^[^./]/ }, ({ path, kind }) => {
-      return kind === 'dynamic-import' && !isBuiltin(path) ? { path, namespace: 'lazy' } : undefined
-    })
-    onLoad({ filter: /.*/, namespace: 'lazy' }, async ({ path }) => {
-      const names = Object.keys(await import(path)).filter((name) => /^[\w$]+$/.test(name))
-      const values = names.map((name, index) => `const value${index} = whole[${JSON.stringify(name)}]`)
-      const exported = names.map((name, index) => `value${index} as ${name}`)
-      const contents = `import * as whole from ${JSON.stringify(path)}\n${values.join('\n')}\nexport { ${exported} }`
-      return { contents, resolveDir: root }
+/** What most runs do not need: in files of its own, so that they need not be read. */
+const seldomNeeded = { yaml: 'yaml', pino: 'pino', aedes: 'aedes', 'mqtt/lib/connect/ws': 'mqtt-websocket' }
+const seldomApart = {
+  name: 'seldom-apart',
+  setup({ onResolve }) {
+    onResolve({ filter: /^[^./]/ }, ({ path, importer }) => {
+      const file = Object.hasOwn(seldomNeeded, path) ? seldomNeeded[path] : undefined
+      const isOurs = importer.startsWith(join(root, 'src'))
+      return file !== undefined && isOurs ? { path: `./${file}.cjs`, external: true } : undefined
     })
   },
 }
@@ -92,10 +84,22 @@ async function buildCommand() {
       banner: { js: '(function(exports,require,module,__filename,__dirname){' },
       footer: { js: '})' },
       alias: nodesOwn,
-      plugins: [namesOfLazyPackages],
+      plugins: [seldomApart],
+    }),
+    build({
+      ...common,
+      entryPoints: Object.entries(seldomNeeded).map(([path, out]) => ({ in: path, out })),
+      outdir: bin,
+      outExtension: { '.js': '.cjs' },
+      alias: nodesOwn,
     }),
   ])
   chmodSync(join(bin, 'gonet.js'), 0o755)
   writeFileSync(join(bin, 'package.json'), '{ "type": "commonjs" }\n')
-  await promisify(execFile)(process.execPath, [join(root, 'scripts', 'code-cache.mjs'), bin])
+  try {
+    await promisify(execFile)(process.execPath, [join(root, 'scripts', 'code-cache.mjs'), bin])
+  } catch (error) {
+    // Where nothing may listen on loopback. The command is the same without, only slower to start.
+    process.stderr.write(`dist/bin/command.cache was not made: ${error.stderr || error.message}\n`)
+  }
 }

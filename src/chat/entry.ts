@@ -161,7 +161,16 @@ function signedBytes(room: string, body: Uint8Array): Uint8Array {
 
 /** The first bytes of what stands in hex: of hashes, digests and streams, which are hex inside. */
 export function hashBytes(hash: string, length: number = HashBytes): Uint8Array {
-  return Uint8Array.from({ length }, (_, index) => Number.parseInt(hash.slice(2 * index, 2 * index + 2), 16))
+  const bytes = new Uint8Array(length)
+  for (let index = 0; index < length; index += 1) {
+    bytes[index] = (digitOf(hash.charCodeAt(2 * index)) << 4) | digitOf(hash.charCodeAt(2 * index + 1))
+  }
+  return bytes
+}
+
+/** Of a lower-case hex digit. */
+function digitOf(code: number): number {
+  return code < 0x40 ? code - 0x30 : code - 0x57
 }
 
 export function setUint48(view: DataView, offset: number, value: number): void {

@@ -8,7 +8,15 @@
  */
 import type { Crypto } from '../core/ports.js'
 import { compareEntries, type Entry, MaxParents, MaxTime, verifyEntry } from './entry.js'
-import { type Base, digestOf, HeadBytes, MaxStreams, NoHead, type StreamState } from './vector.js'
+import {
+  type Base,
+  digestLine,
+  digestOfLines,
+  HeadBytes,
+  MaxStreams,
+  NoHead,
+  type StreamState,
+} from './vector.js'
 
 /** How far beyond a gap entries are kept: a line's `beyond` has as many bits. */
 export const Window = 32
@@ -36,6 +44,8 @@ export interface ChatLogOptions {
   readonly room: string
   /** When there are more, the oldest tenth is trimmed. */
   readonly maxEntries: number
+  /** Told of each stream of which there is something else than before. */
+  readonly onChange?: (stream: string) => void
 }
 
 /** What an entry made now has before it. */
@@ -53,11 +63,15 @@ interface Stream {
   readonly entries: Map<number, Entry>
   have: number
   admitted: number
+  /** What the log's digest has of it, where that has been asked for since it changed. */
+  digestLine: Uint8Array | undefined
 }
 
 export class ChatLog {
   readonly #options: ChatLogOptions
   readonly #streams = new Map<string, Stream>()
+  /** The same, ascending by name. */
+  readonly #sorted: Stream[] = []
   readonly #streamsOfAuthor = new Map<string, number>()
   /** Streams with entries that are had and not admitted. */
   readonly #waiting = new Set<Stream>()
@@ -77,10 +91,15 @@ export class ChatLog {
 
   /** Over what this replica has of every stream, in hex. */
   get digest(): string {
-    this.#digest ??= digestOf(
-      this.#options.crypto,
-      Array.from(this.#streams.keys(), (key) => [key, this.state(key)] as const),
-    )
+    if (this.#digest === undefined) {
+      const lines: Uint8Array[] = []
+      for (const stream of this.#sorted) {
+        if (stream.have === 0) continue
+        stream.digestLine ??= digestLine(stream.key, this.state(stream.key))
+        lines.push(stream.digestLine)
+      }
+      this.#digest = digestOfLines(this.#options.crypto, lines)
+    }
     return this.#digest
   }
 
@@ -238,7 +257,7 @@ export class ChatLog {
     stream.admitted = base.sequence
     // Its hash is not verified: it takes nothing from an entry that is.
     if (!this.#lamports.has(base.hash)) this.#know(stream, base)
-    this.#digest = undefined
+    this.#changed(stream)
     this.#extend(stream)
     this.#admitReady()
     return true
@@ -256,7 +275,7 @@ export class ChatLog {
     stream.have = sequence
     stream.admitted = Math.min(stream.admitted, sequence)
     if (stream.admitted === stream.have) this.#waiting.delete(stream)
-    this.#digest = undefined
+    this.#changed(stream)
   }
 
   /**
@@ -296,7 +315,7 @@ export class ChatLog {
         break
       }
       stream.have += 1
-      this.#digest = undefined
+      this.#changed(stream)
       this.#waiting.add(stream)
     }
   }
@@ -330,7 +349,7 @@ export class ChatLog {
         if (sequence >= entry.sequence) stream.entries.delete(sequence)
       }
       stream.have = stream.admitted
-      this.#digest = undefined
+      this.#changed(stream)
       this.#waiting.delete(stream)
       return
     }
@@ -411,6 +430,12 @@ export class ChatLog {
     if (index >= 0) this.#order.splice(index, 1)
   }
 
+  #changed(stream: Stream): void {
+    this.#digest = undefined
+    stream.digestLine = undefined
+    this.#options.onChange?.(stream.key)
+  }
+
   #forget({ key }: Stream, hash: string): void {
     if (this.#lamports.get(hash)?.stream !== key) return
     this.#lamports.delete(hash)
@@ -427,8 +452,12 @@ export class ChatLog {
   }
 
   #addStream(key: string): Stream {
-    const stream: Stream = { key, base: undefined, entries: new Map(), have: 0, admitted: 0 }
+    const entries = new Map<number, Entry>()
+    const stream: Stream = { key, base: undefined, entries, have: 0, admitted: 0, digestLine: undefined }
     this.#streams.set(key, stream)
+    let at = this.#sorted.length
+    while (at > 0 && (this.#sorted[at - 1]?.key ?? '') > key) at -= 1
+    this.#sorted.splice(at, 0, stream)
     const author = authorOf(key)
     this.#streamsOfAuthor.set(author, (this.#streamsOfAuthor.get(author) ?? 0) + 1)
     return stream

@@ -64,6 +64,8 @@ const Nothing: Theirs = { have: 0, head: NoHead, beyond: 0 }
 export class Neighbour {
   readonly #options: NeighbourOptions
   readonly #theirs = new Map<string, Theirs>()
+  /** Streams of which the other may have something else than is here; undefined where it may be any. */
+  #unlike: Set<string> | undefined
   /** Streams of which it may lack something. */
   readonly #behind = new Set<string>()
   /** When what was sent, by stream and sequence. */
@@ -100,17 +102,25 @@ export class Neighbour {
     return this.#theirs.get(stream)?.have ?? 0
   }
 
-  handleLines(now: number, { ask, whole, digest, lines }: LinesPayload): void {
+  /** @returns the streams of which the other has something else than it was known to have, by its digest */
+  handleLines(now: number, { ask, whole, digest, lines }: LinesPayload): readonly string[] {
     const { log } = this.#options
     for (const line of lines) this.#learn(now, line.stream, line)
     const same = digest === log.digest
-    if (same) this.#learnSame()
+    const learnt = same ? this.#learnSame() : []
+    if (same) this.#isKnown = true
     else if (!this.#isKnown && this.#isNewcomer(digest)) this.#giveTail(now)
     else if (whole) this.#becomeKnown()
     if (ask && same) this.#sayAt(now)
     else if (ask) this.#wholeAt ??= Math.max(now, this.#wholeSaidAt + WholeGapMs)
     else if (!same) this.#repairAt ??= now + this.#repairMs
     this.#offer(now)
+    return learnt
+  }
+
+  /** Notes that there is something else of a stream here than before. */
+  noteChanged(stream: string): void {
+    this.#unlike?.add(stream)
   }
 
   /** @returns the entry's bytes once all its fragments have come */
@@ -208,6 +218,7 @@ export class Neighbour {
     // Datagrams overtake each other: what it had, it has.
     if (before !== undefined && have < before.have) return
     this.#theirs.set(stream, { have, head, beyond })
+    this.#unlike?.add(stream)
     if (before?.have !== have) this.#progress(now)
     const sent = this.#inFlight.get(stream)
     for (const sequence of sent?.keys() ?? []) {
@@ -227,16 +238,18 @@ export class Neighbour {
     this.#repairAt = now + RepairMs
   }
 
-  #learnSame(): void {
+  #learnSame(): readonly string[] {
     const { log } = this.#options
-    for (const stream of log.streams) this.#theirs.set(stream, { ...log.state(stream), beyond: 0 })
+    const learnt = Array.from(this.#unlike ?? log.streams)
+    for (const stream of learnt) this.#theirs.set(stream, { ...log.state(stream), beyond: 0 })
+    this.#unlike = new Set()
     this.#behind.clear()
     this.#inFlight.clear()
     this.#inFlightCount = 0
     this.#resendAt = undefined
     this.#repairAt = undefined
     this.#repairMs = RepairMs
-    this.#isKnown = true
+    return learnt
   }
 
   #giveTail(now: number): void {
@@ -252,6 +265,7 @@ export class Neighbour {
   /** Learns anew what the other has: it may have lost something since it said so. */
   #forget(): void {
     this.#theirs.clear()
+    this.#unlike = undefined
     this.#behind.clear()
     this.#inFlight.clear()
     this.#inFlightCount = 0

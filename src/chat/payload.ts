@@ -82,6 +82,11 @@ export function fragmentEntry({ hash, bytes }: Entry): readonly Uint8Array[] {
   })
 }
 
+/** Whether a payload says something that was posted, rather than what its sender has. */
+export function carriesEntry(payload: Uint8Array): boolean {
+  return payload[0] === Type.Fragment
+}
+
 /** @throws DecodeError `chat-payload` */
 export function readPayload(bytes: Uint8Array): LinesPayload | FragmentPayload {
   if (bytes.length > MaxPayloadBytes) throw invalid()

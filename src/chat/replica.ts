@@ -113,6 +113,8 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   readonly #links = new Map<string, Link>()
   readonly #transmits: ChatTransmit[] = []
   readonly #events: ChatEvent[] = []
+  /** Whether there is news that the disk does not have yet. */
+  #hasUnkept = false
   /** The highest sequence that every member online has, by stream; a guest knows it of its own only. */
   readonly #delivered = new Map<string, number>()
   #stream: OwnStream
@@ -122,6 +124,8 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   /** Texts that were posted under numbers that were used already, and are to be posted again. */
   readonly #displaced: string[] = []
   #flushAt: number | undefined
+  /** When some neighbour's sync has something to do; it may be too early, never too late. */
+  #syncAt: number | undefined
   #releaseAt: number | undefined
   /** Whether the disk lacks what appending cannot add. */
   #rewriteNeeded = false
@@ -131,7 +135,14 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   constructor(options: ChatReplicaOptions) {
     this.#options = options
     const { author, crypto, room, store, historyLimit } = options
-    this.#log = new ChatLog({ crypto, room, maxEntries: Math.max(historyLimit, KeptEntries) })
+    this.#log = new ChatLog({
+      crypto,
+      room,
+      maxEntries: Math.max(historyLimit, KeptEntries),
+      onChange: (stream) => {
+        for (const { sync } of this.#links.values()) sync.noteChanged(stream)
+      },
+    })
     this.#journal = new Journal(store)
     this.#self = toHex(author.publicKey)
     this.#stream = this.#load() ?? this.#newStream()
@@ -141,6 +152,14 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   get undelivered(): number {
     const streams = this.#undeliveredStreams()
     return streams.reduce((count, stream) => count + this.#undeliveredOf(stream), this.#displaced.length)
+  }
+
+  /**
+   * Whether everything that `pollEvent` has to tell is on disk, if there is one. Whoever waits for it, a few ms
+   * at most, shows nothing a second time where this process is killed just then.
+   */
+  get isKept(): boolean {
+    return !this.#hasUnkept
   }
 
   /**
@@ -176,7 +195,11 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
     }
     this.#log.add(entry)
     this.#added(now, entry, undefined)
-    for (const { sync } of this.#links.values()) sync.notePosted(now)
+    this.#hasUnkept = false
+    for (const { sync } of this.#links.values()) {
+      sync.notePosted(now)
+      this.#schedule(sync)
+    }
     return entry.id
   }
 
@@ -203,6 +226,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
     })
     const entries = new TokenBucket(EntriesPerSecond, EntriesPerSecond)
     this.#links.set(id, { author, sync, entries, floors: new TokenBucket(1, FloorsAtOnce) })
+    this.#schedule(sync)
     this.#collect(now)
   }
 
@@ -224,6 +248,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
       if (!(error instanceof DecodeError)) throw error
       this.counters.count(error.code)
     }
+    this.#schedule(link.sync)
     this.#collect(now)
   }
 
@@ -238,7 +263,13 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
       if (this.#storeFailed) this.#flushAt = now + FlushRetryMs
       else this.#postDisplaced(now)
     }
-    for (const { sync } of this.#links.values()) sync.handleTimeout(now)
+    if (this.#syncAt !== undefined && now >= this.#syncAt) {
+      this.#syncAt = undefined
+      for (const { sync } of this.#links.values()) {
+        sync.handleTimeout(now)
+        this.#schedule(sync)
+      }
+    }
     this.#collect(now)
   }
 
@@ -256,6 +287,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
       this.#storeFailed = true
       this.#rewriteNeeded = true
     }
+    this.#hasUnkept = false
   }
 
   pollTransmit(): ChatTransmit | undefined {
@@ -267,8 +299,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   }
 
   pollTimeout(): number | undefined {
-    const links = Array.from(this.#links.values(), ({ sync }) => sync.pollTimeout())
-    return earliest(this.#flushAt, this.#releaseAt, ...links)
+    return earliest(this.#flushAt, this.#releaseAt, this.#syncAt)
   }
 
   #handleLines(now: number, link: Link, payload: LinesPayload): void {
@@ -282,11 +313,15 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
         link.sync.noteNews(now, stream)
       }
     }
-    link.sync.handleLines(now, payload)
+    const learnt = link.sync.handleLines(now, payload)
     for (const { stream } of payload.lines) this.#judgeDelivery(now, stream)
     if (payload.digest !== this.#log.digest) return
     this.#log.release()
-    for (const stream of this.#log.streams) this.#judgeDelivery(now, stream)
+    for (const stream of learnt) this.#judgeDelivery(now, stream)
+  }
+
+  #schedule(sync: Neighbour): void {
+    this.#syncAt = earliest(this.#syncAt, sync.pollTimeout())
   }
 
   #handleFragment(now: number, id: string, link: Link, payload: FragmentPayload): void {
@@ -334,7 +369,11 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   #added(now: number, added: Entry, from: string | undefined): void {
     const { stream } = added
     this.#flushAt ??= now + FlushMs
-    for (const [id, { sync }] of this.#links) if (id !== from) sync.noteAdded(now, stream)
+    for (const [id, { sync }] of this.#links) {
+      if (id === from) continue
+      sync.noteAdded(now, stream)
+      this.#schedule(sync)
+    }
     this.#judgeDelivery(now, stream)
     this.#collect(now, added)
   }
@@ -348,6 +387,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
         this.#journal.addShown(entry.stream, entry.sequence)
         this.#flushAt ??= now + FlushMs
       }
+      this.#hasUnkept = this.#flushAt !== undefined && !this.#storeFailed
       const own = toHex(author) === this.#self
       this.#events.push({ type: 'message', own, author, id, name, text, late: this.#isLate(now, entry) })
     }
@@ -378,11 +418,17 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   #judgeDelivery(now: number, stream: string): void {
     if (!this.#options.hub) return
     const author = authorOf(stream)
-    const readers = Array.from(this.#links.values()).filter((link) => link.author !== author)
+    const before = this.#delivered.get(stream) ?? 0
+    let have = this.#log.have(stream)
     // Of a guest's message the hub itself is a reader; of its own it needs another.
-    if (readers.length === 0 && author === this.#self) return
-    const have = Math.min(this.#log.have(stream), ...readers.map(({ sync }) => sync.have(stream)))
-    this.#setDelivered(now, stream, have)
+    let isRead = author !== this.#self
+    for (const link of this.#links.values()) {
+      if (have <= before) return
+      if (link.author === author) continue
+      isRead = true
+      have = Math.min(have, link.sync.have(stream))
+    }
+    if (isRead) this.#setDelivered(now, stream, have)
   }
 
   #setDelivered(now: number, stream: string, sequence: number): void {
@@ -391,7 +437,9 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
     this.#delivered.set(stream, sequence)
     if (authorOf(stream) !== this.#self) {
       for (const { author, sync } of this.#links.values()) {
-        if (author === authorOf(stream)) sync.noteNews(now, stream)
+        if (author !== authorOf(stream)) continue
+        sync.noteNews(now, stream)
+        this.#schedule(sync)
       }
       return
     }
@@ -457,7 +505,11 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
     this.#journal.addBase(stream, floor)
     this.#flushAt ??= now + FlushMs
     if (stream === this.#stream.name) this.#stream = this.#newStream()
-    for (const each of this.#links.values()) if (each !== link) each.sync.noteAdded(now, stream)
+    for (const each of this.#links.values()) {
+      if (each === link) continue
+      each.sync.noteAdded(now, stream)
+      this.#schedule(each.sync)
+    }
   }
 
   #rewrite(): void {

@@ -1,5 +1,5 @@
 /** What a replica has, per stream (author and incarnation), and how two replicas compare it. */
-import { fromHex, toHex } from '../core/encoding.js'
+import { concatenate, toHex } from '../core/encoding.js'
 import type { Crypto } from '../core/ports.js'
 import { getUint48, HashBytes, hashBytes, setUint48 } from './entry.js'
 
@@ -51,12 +51,23 @@ export function digestOf(
   crypto: Pick<Crypto, 'sha256'>,
   states: Iterable<readonly [stream: string, state: StreamState]>,
 ): string {
-  const lines: string[] = []
-  for (const [stream, { have, head }] of states) {
-    if (have > 0) lines.push(stream + have.toString(16).padStart(8, '0') + head)
-  }
-  // Values in hex keep their order and their size, so that the text stands for the bytes.
-  const bytes =
-    fromHex(lines.sort().join(''), lines.length * (StreamBytes + 4 + HeadBytes)) ?? new Uint8Array()
-  return toHex(crypto.sha256(bytes).subarray(0, DigestBytes))
+  const lines = Array.from(states)
+    .filter(([, { have }]) => have > 0)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([stream, state]) => digestLine(stream, state))
+  return digestOfLines(crypto, lines)
+}
+
+/** What a digest is over, for one stream. */
+export function digestLine(stream: string, { have, head }: StreamState): Uint8Array {
+  const line = new Uint8Array(StreamBytes + 4 + HeadBytes)
+  line.set(hashBytes(stream, StreamBytes))
+  new DataView(line.buffer).setUint32(StreamBytes, have)
+  line.set(hashBytes(head, HeadBytes), StreamBytes + 4)
+  return line
+}
+
+/** @param lines in the ascending order of their streams */
+export function digestOfLines(crypto: Pick<Crypto, 'sha256'>, lines: readonly Uint8Array[]): string {
+  return toHex(crypto.sha256(concatenate(...lines)).subarray(0, DigestBytes))
 }

@@ -10,7 +10,9 @@ declare const __GONET_VERSION__: string
 const args = process.argv.slice(2)
 if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
   process.stdout.write(`${__GONET_VERSION__}\n`)
-} else {
+} else void main()
+
+async function main(): Promise<void> {
   const terminals = [0, 1, 2].filter(isatty)
   process.on('exit', () => {
     // node aborts at its exit where it cannot restore a terminal that is gone.

@@ -19,6 +19,11 @@ export class TokenBucket {
     this.#tokens -= 1
     return true
   }
+
+  /** Takes more for something that was let through and turned out to cost more; later ones wait for it. */
+  charge(tokens: number): void {
+    this.#tokens -= tokens
+  }
 }
 
 /** How often each thing was dropped, by reason. Reasons are codes of this program: their number is small. */

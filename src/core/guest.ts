@@ -11,6 +11,7 @@ import { formatKey, type Identity } from './identity.js'
 import { earliest, type Machine } from './machine.js'
 import { type Beacon, type Join, readMessage, type Update, type Welcome, writeMessage } from './messages.js'
 import type { Crypto, KeyPair, Random } from './ports.js'
+import { PuzzleSolver, puzzleOf, withSolution } from './puzzle.js'
 import { type RoomId, roomIdMatches } from './room-id.js'
 import { beaconKey, openBeacon, openReply, presharedKey, roomTopic, sealJoin } from './sealing.js'
 import type { SignalTransmit } from './signal.js'
@@ -20,6 +21,9 @@ const JoinExpiresInMs = 60_000
 /** Until it is answered, a join is published again after 1 to 2 s. */
 const RepeatMinMs = 1000
 const RepeatJitterMs = 1000
+/** Solutions tried at a time, some 5 ms of work, and the pause after that, in which everything else runs. */
+const SolutionsAtATime = 4096
+const SolvePauseMs = 2
 /** Records looked at, a second. */
 const RecordsPerSecond = 500
 
@@ -61,12 +65,22 @@ interface Attempt {
   readonly sender: string
 }
 
+/** A sealed record, and the puzzle that the host has to see solved before it opens it. */
+interface Puzzled {
+  /** As it was published last, or as it is sealed. */
+  record: SignalRecord
+  readonly solver: PuzzleSolver
+  /** Only ever more: backends may show older beacons after newer ones. */
+  bits: number
+  isPublished: boolean
+}
+
 interface OpenJoin extends Attempt {
   readonly beacon: Beacon
   readonly hash: Uint8Array
-  readonly record: SignalRecord
-  /** Set by the first update: they all lie under one sender id, and each replaces the one before. */
-  updateKey: RecordKey | undefined
+  readonly puzzled: Puzzled
+  /** Updates all lie under one sender id, and each replaces the one before. */
+  update: Puzzled | undefined
   /** An answered join takes no second answer; it stays for late updates. */
   answered: boolean
 }
@@ -89,6 +103,8 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
   #next: Attempt | undefined
   #join: OpenJoin | undefined
   #repeatAt: number | undefined
+  /** When to go on solving puzzles. */
+  #solveAt: number | undefined
 
   constructor(options: GuestOptions) {
     this.#options = options
@@ -141,23 +157,15 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
       this.counters.count('beacon-seal-unusable')
       return
     }
-    const record: SignalRecord = {
-      topic: this.#topic,
-      box: 'join',
-      sender: attempt.sender,
-      bytes,
-      expiresInMs: JoinExpiresInMs,
-    }
     this.#join = {
       ...attempt,
       beacon,
       hash: crypto.sha512(plain),
-      record,
-      updateKey: undefined,
+      puzzled: this.#puzzle(beacon, attempt.sender, bytes),
+      update: undefined,
       answered: false,
     }
-    this.#transmits.push({ kind: 'publish', record, repeat: false })
-    this.#scheduleRepeat(now)
+    this.#solve(now)
   }
 
   /** Tells the host all candidates anew, since some were found after the join. */
@@ -181,9 +189,10 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
       writeMessage(crypto, identity, message),
     )
     if (bytes === undefined) return
-    join.updateKey ??= { topic: this.#topic, box: 'join', sender: guestSender(crypto, random.bytes(32)) }
-    const record = { ...join.updateKey, bytes, expiresInMs: JoinExpiresInMs }
-    this.#transmits.push({ kind: 'publish', record, repeat: false })
+    const sender = join.update?.record.sender ?? guestSender(crypto, random.bytes(32))
+    join.update = this.#puzzle(join.beacon, sender, bytes)
+    if (join.update.bits === 0) this.#publish(join.update)
+    else this.#solveAt ??= -Infinity
   }
 
   /** Takes a record from a backend; what is wrong with it is counted, nothing else happens. */
@@ -204,8 +213,9 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
 
   handleTimeout(now: number): void {
     this.#choose(now)
+    if (this.#solveAt !== undefined && now >= this.#solveAt) this.#solve(now)
     if (this.#repeatAt === undefined || now < this.#repeatAt || this.#join === undefined) return
-    this.#transmits.push({ kind: 'publish', record: this.#join.record, repeat: true })
+    this.#transmits.push({ kind: 'publish', record: this.#join.puzzled.record, repeat: true })
     this.#scheduleRepeat(now)
   }
 
@@ -219,7 +229,7 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
 
   pollTimeout(): number | undefined {
     const isChoosing = this.#beacon === undefined && !this.#distrusts
-    return earliest(this.#repeatAt, isChoosing ? this.#choice.pollTimeout() : undefined)
+    return earliest(this.#repeatAt, this.#solveAt, isChoosing ? this.#choice.pollTimeout() : undefined)
   }
 
   #handleBeacon(now: number, bytes: Uint8Array): void {
@@ -245,7 +255,7 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
   #keepClaim(beacon: Beacon): void {
     const key = formatKey(beacon.publicKey)
     const known = this.#claims.get(key)
-    if (known === undefined || beacon.epoch > known.epoch) this.#claims.set(key, beacon)
+    if (known === undefined || beacon.epoch >= known.epoch) this.#claims.set(key, beacon)
   }
 
   #choose(now: number): void {
@@ -263,9 +273,67 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
   }
 
   #takeBeacon(beacon: Beacon): void {
-    if (this.#beacon !== undefined && beacon.epoch <= this.#beacon.epoch) return
+    if (this.#beacon !== undefined && beacon.epoch <= this.#beacon.epoch) {
+      this.#handlePuzzle(beacon, this.#beacon)
+      return
+    }
     this.#beacon = beacon
     this.#events.push({ type: 'host', beacon })
+  }
+
+  /** Another beacon of an epoch that is known: its puzzle may be another. */
+  #handlePuzzle(beacon: Beacon, known: Beacon): void {
+    if (beacon.epoch !== known.epoch || !this.#options.crypto.equal(beacon.seal, known.seal)) return
+    this.#beacon = beacon
+    const join = this.#join
+    if (join === undefined || join.beacon.epoch !== beacon.epoch) return
+    // What was published before the answer may have been dropped unsolved.
+    if (!join.answered) this.#ask(join.puzzled, beacon.puzzle)
+    if (join.update !== undefined && !(join.answered && join.update.isPublished)) {
+      this.#ask(join.update, beacon.puzzle)
+    }
+  }
+
+  #ask(puzzled: Puzzled, bits: number): void {
+    puzzled.bits = Math.max(puzzled.bits, bits)
+    if (puzzled.solver.isSolved(puzzled.bits)) return
+    puzzled.isPublished = false
+    this.#solveAt ??= -Infinity
+  }
+
+  #puzzle(beacon: Beacon, sender: string, bytes: Uint8Array): Puzzled {
+    const { crypto } = this.#options
+    return {
+      record: { topic: this.#topic, box: 'join', sender, bytes, expiresInMs: JoinExpiresInMs },
+      solver: new PuzzleSolver(crypto, puzzleOf(crypto, beacon.epoch, beacon.seal, bytes)),
+      // The join's beacon may have been seen again since, and ask for more.
+      bits: this.#beacon?.epoch === beacon.epoch ? this.#beacon.puzzle : beacon.puzzle,
+      isPublished: false,
+    }
+  }
+
+  /** Works on the puzzles of what waits, for a bounded time, and publishes what is solved. */
+  #solve(now: number): void {
+    this.#solveAt = undefined
+    const join = this.#join
+    if (join === undefined) return
+    const waiting = [join.answered ? undefined : join.puzzled, join.update].filter(
+      (each) => each?.isPublished === false,
+    )
+    const [puzzled, ...others] = waiting
+    if (puzzled === undefined) return
+    const isSolved = puzzled.solver.solve(puzzled.bits, SolutionsAtATime)
+    if (!isSolved || others.length > 0) this.#solveAt = now + SolvePauseMs
+    if (!isSolved) return
+    this.#publish(puzzled)
+    if (puzzled === join.puzzled) this.#scheduleRepeat(now)
+  }
+
+  #publish(puzzled: Puzzled): void {
+    const { record, solver } = puzzled
+    puzzled.record = { ...record, bytes: withSolution(record.bytes, solver.solution) }
+    puzzled.isPublished = true
+    this.#transmits.push({ kind: 'publish', record: puzzled.record, repeat: false })
   }
 
   #handleReply(adapter: string, record: SignalRecord): void {
@@ -287,7 +355,7 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
     }
     this.#repeatAt = undefined
     this.#unwatch(join)
-    this.#retract(join.record)
+    this.#retract(join.puzzled.record)
     join.answered = true
     this.#events.push(
       message.action === 'welcome'
@@ -298,12 +366,13 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
 
   #withdraw(): void {
     this.#repeatAt = undefined
+    this.#solveAt = undefined
     if (this.#join === undefined) return
     if (!this.#join.answered) {
       this.#unwatch(this.#join)
-      this.#retract(this.#join.record)
+      this.#retract(this.#join.puzzled.record)
     }
-    if (this.#join.updateKey !== undefined) this.#retract(this.#join.updateKey)
+    if (this.#join.update !== undefined) this.#retract(this.#join.update.record)
     this.#join = undefined
   }
 

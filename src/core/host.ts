@@ -7,7 +7,7 @@ import { Counters, TokenBucket } from './bounded.js'
 import { fromUtf8, toBase32, toHex, utf8 } from './encoding.js'
 import { DecodeError, GonetError } from './errors.js'
 import type { Identity } from './identity.js'
-import type { Machine } from './machine.js'
+import { earliest, type Machine } from './machine.js'
 import {
   type Beacon,
   type Join,
@@ -18,8 +18,20 @@ import {
   writeMessage,
 } from './messages.js'
 import type { Crypto, KeyPair, Random, Store } from './ports.js'
+import { puzzleOf, solvedBits } from './puzzle.js'
+import { PuzzleLevel } from './puzzle-level.js'
+import { Reservoir } from './reservoir.js'
 import type { RoomId } from './room-id.js'
-import { beaconKey, openBeacon, openJoin, presharedKey, roomTopic, sealBeacon, sealReply } from './sealing.js'
+import {
+  beaconKey,
+  joinRecordProblem,
+  openBeacon,
+  openJoin,
+  presharedKey,
+  roomTopic,
+  sealBeacon,
+  sealReply,
+} from './sealing.js'
 import type { SignalTransmit } from './signal.js'
 import type { Box, SignalRecord, Topic } from './signalling-adapter.js'
 
@@ -32,8 +44,19 @@ const BeaconRefreshMs = 5 * 60_000
 const MaxJoinsPerEpoch = 1024
 /** Joins that wait for `welcome` or `refuse`. */
 const MaxOpenJoins = 256
-/** Records looked at, a second. What is beyond is dropped unread: an honest guest repeats its join. */
+/** Join records opened, a second. A join that has to be answered counts as several. */
 const RecordsPerSecond = 500
+const AnsweredJoinRecords = 5
+/** Join records that wait to be opened: a sample of those that come. An honest guest repeats its join. */
+const MaxWaitingRecords = 256
+const TakeIntervalMs = 50
+/** Records that were opened and are no joins: the same bytes are not opened again for a while. */
+const MaxOpenedRecords = 4096
+const OpenAgainMs = 5000
+/** A join that comes again is answered again this often at most, on each backend. */
+const AnswerAgainMs = 500
+/** Others' beacons looked at, a second. */
+const BeaconsPerSecond = 50
 /** A beacon of our own that is newer than we are makes us begin a newer epoch, this often at most. */
 const OvertakeIntervalMs = 10_000
 
@@ -77,18 +100,28 @@ interface Epoch {
   readonly wireguard: KeyPair
   /** By SHA-512 of the join, hex. */
   readonly joins: Map<string, KnownJoin>
-  /** By SHA-256 of the record's bytes, hex: a repeated join is byte for byte the same, and costs one hash. */
+  /** By the record's puzzle: a repeated join is sealed just as before, and costs one hash. */
   readonly byRecord: Map<string, KnownJoin>
+  /** What waits to be opened, and when what was opened may be opened again; by the same. */
+  readonly waiting: Reservoir<WaitingRecord>
+  readonly opened: Map<string, number>
   readonly nonces: Set<string>
   readonly wireguardKeys: Set<string>
 }
 
+interface WaitingRecord {
+  readonly bytes: Uint8Array
+  readonly adapters: Set<string>
+}
+
 interface KnownJoin {
   readonly request: JoinRequest
-  /** SHA-256 of the record's bytes, hex. */
+  /** The record's puzzle. */
   readonly record: string
   /** The backends by which it came: each gets the answer. */
   readonly adapters: Set<string>
+  /** When a backend got the answer again. */
+  readonly answeredAgainAt: Map<string, number>
   answer: Uint8Array | undefined
 }
 
@@ -98,13 +131,19 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
   readonly #options: HostOptions
   readonly #topic: Topic
   readonly #beaconKey: Uint8Array
+  /** Signs as the port's `sign` does, and fast enough for answers in numbers. */
+  readonly #signer: Pick<Crypto, 'sign'>
   readonly #bucket = new TokenBucket(RecordsPerSecond, RecordsPerSecond)
+  readonly #beacons = new TokenBucket(BeaconsPerSecond, BeaconsPerSecond)
+  readonly #puzzle = new PuzzleLevel()
   readonly #transmits: SignalTransmit[] = []
   readonly #events: HostEvent[] = []
   #epoch: Epoch | undefined
   /** Of the latest epoch. */
   #counter = 0
   #refreshAt: number | undefined
+  /** When waiting records are opened. */
+  #takeAt: number | undefined
   #overtakeAfter = -Infinity
   #openJoins = 0
 
@@ -112,6 +151,8 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
     this.#options = options
     this.#topic = roomTopic(options.crypto, options.room)
     this.#beaconKey = beaconKey(options.crypto, options.room)
+    const sign = options.crypto.signer(options.identity.secretKey)
+    this.#signer = { sign }
   }
 
   get topic(): Topic {
@@ -135,22 +176,14 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
     this.#retractBeacon(this.#epoch.id)
     this.#epoch = undefined
     this.#refreshAt = undefined
+    this.#takeAt = undefined
   }
 
   /** Takes a record from a backend; what is wrong with it is counted, nothing else happens. */
   handleRecord(now: number, adapter: string, record: SignalRecord): void {
     if (record.topic !== this.#topic || this.#epoch === undefined) return
-    if (!this.#bucket.take(now)) {
-      this.counters.count('record-rate')
-      return
-    }
-    try {
-      if (record.box === 'join') this.#handleJoinRecord(now, this.#epoch, adapter, record.bytes)
-      else if (record.box === 'host') this.#handleBeaconRecord(now, this.#epoch, record)
-    } catch (error) {
-      if (!(error instanceof DecodeError)) throw error
-      this.counters.count(error.code)
-    }
+    if (record.box === 'join') this.#receiveJoin(now, this.#epoch, adapter, record.bytes)
+    else if (record.box === 'host') this.#receiveBeacon(now, this.#epoch, record)
   }
 
   /**
@@ -171,13 +204,13 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
       inReplyTo: request.hash,
       ...answer,
     }
-    const bytes = writeMessage(crypto, identity, message)
+    const bytes = writeMessage(this.#signer, identity, message)
     return this.#answer(request, bytes) ? presharedKey(crypto, request.hash, crypto.sha512(bytes)) : undefined
   }
 
   /** Answers a join with a refusal: a stable code, and a text for the person. */
   refuse(request: JoinRequest, code: string, text: string): void {
-    const { crypto, identity, room } = this.#options
+    const { identity, room } = this.#options
     const message: Refuse = {
       action: 'refuse',
       room,
@@ -187,10 +220,10 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
       code,
       text,
     }
-    this.#answer(request, writeMessage(crypto, identity, message))
+    this.#answer(request, writeMessage(this.#signer, identity, message))
   }
 
-  /** Forgets a join that is not to be answered: should it come again, it is looked at again. */
+  /** Forgets a join that is not to be answered. */
   dismiss({ join, hash }: JoinRequest): void {
     const epoch = this.#epoch
     const known = epoch?.joins.get(toHex(hash))
@@ -203,7 +236,10 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
   }
 
   handleTimeout(now: number): void {
-    if (this.#refreshAt !== undefined && now >= this.#refreshAt) this.#publishBeacon(now)
+    if (this.#epoch === undefined) return
+    if (this.#takeAt !== undefined && now >= this.#takeAt) this.#takeWaiting(now, this.#epoch)
+    const isPuzzleOther = this.#puzzle.handleTimeout(now)
+    if (isPuzzleOther || (this.#refreshAt !== undefined && now >= this.#refreshAt)) this.#publishBeacon(now)
   }
 
   pollTransmit(): SignalTransmit | undefined {
@@ -215,7 +251,8 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
   }
 
   pollTimeout(): number | undefined {
-    return this.#refreshAt
+    if (this.#epoch === undefined) return undefined
+    return earliest(this.#refreshAt, this.#takeAt, this.#puzzle.pollTimeout())
   }
 
   #beginEpoch(now: number, overtakes: number): void {
@@ -230,6 +267,8 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
       wireguard: crypto.boxKeyPair(random.bytes(32)),
       joins: new Map(),
       byRecord: new Map(),
+      waiting: new Reservoir(MaxWaitingRecords, random),
+      opened: new Map(),
       nonces: new Set(),
       wireguardKeys: new Set(),
     }
@@ -259,8 +298,9 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
       seal: epoch.seal.publicKey,
       epoch: epoch.id,
       admission: 'open',
+      puzzle: this.#puzzle.bits,
     }
-    const bytes = sealBeacon(crypto, random, this.#beaconKey, writeMessage(crypto, identity, beacon))
+    const bytes = sealBeacon(crypto, random, this.#beaconKey, writeMessage(this.#signer, identity, beacon))
     const key = { topic: this.#topic, box: 'host', sender: epoch.id } as const
     this.#transmits.push({
       kind: 'publish',
@@ -274,9 +314,17 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
     this.#transmits.push({ kind: 'retract', key: { topic: this.#topic, box: 'host', sender: epoch } })
   }
 
+  #receiveBeacon(now: number, epoch: Epoch, record: SignalRecord): void {
+    if (record.sender === epoch.id) return
+    if (!this.#beacons.take(now)) {
+      this.counters.count('record-rate')
+      return
+    }
+    this.#counting(() => this.#handleBeaconRecord(now, epoch, record))
+  }
+
   /** Beacons of our own key, from an earlier life: older ones are taken back, a newer one is overtaken. */
   #handleBeaconRecord(now: number, epoch: Epoch, record: SignalRecord): void {
-    if (record.sender === epoch.id) return
     const { crypto, identity, room } = this.#options
     const { message } = readMessage(crypto, openBeacon(crypto, this.#beaconKey, record.bytes))
     if (message.action !== 'host' || message.room !== room) return
@@ -293,15 +341,86 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
     }
   }
 
-  #handleJoinRecord(now: number, epoch: Epoch, adapter: string, bytes: Uint8Array): void {
-    const { crypto } = this.#options
-    const recordHash = toHex(crypto.sha256(bytes))
-    const repeated = epoch.byRecord.get(recordHash)
-    if (repeated !== undefined) {
-      repeated.adapters.add(adapter)
-      if (repeated.answer !== undefined) this.#publishAnswer(repeated, adapter)
+  /**
+   * Strangers can send any number of these: what costs nothing comes first, then two hashes, and keys are used
+   * for a sample only, of those that solved the puzzle.
+   */
+  #receiveJoin(now: number, epoch: Epoch, adapter: string, bytes: Uint8Array): void {
+    const problem = joinRecordProblem(bytes)
+    if (problem !== undefined) {
+      this.counters.count(problem)
       return
     }
+    const { crypto } = this.#options
+    const puzzle = puzzleOf(crypto, epoch.id, epoch.seal.publicKey, bytes)
+    const id = String.fromCharCode(...puzzle)
+    if (this.#isRepeated(now, epoch, adapter, id)) return
+    const bits = solvedBits(crypto, puzzle, bytes)
+    this.#puzzle.count(now, bits)
+    if (bits < this.#puzzle.bits) {
+      this.counters.count('puzzle-unsolved')
+      return
+    }
+    const record = { bytes, adapters: new Set([adapter]) }
+    if (epoch.waiting.size === 0 && this.#bucket.take(now)) {
+      this.#openRecord(now, epoch, id, record)
+    } else {
+      this.#takeAt ??= now + TakeIntervalMs
+      if (epoch.waiting.offer(id, record)) return
+      this.counters.count('record-rate')
+      if (this.#puzzle.overflow(now)) this.#publishBeacon(now)
+    }
+  }
+
+  /** Whether the record was here before, and what it is worth a second time. */
+  #isRepeated(now: number, epoch: Epoch, adapter: string, id: string): boolean {
+    const known = epoch.byRecord.get(id)
+    if (known !== undefined) {
+      known.adapters.add(adapter)
+      if (known.answer === undefined) return true
+      if (now < (known.answeredAgainAt.get(adapter) ?? -Infinity) + AnswerAgainMs) {
+        this.counters.count('record-repeated')
+        return true
+      }
+      known.answeredAgainAt.set(adapter, now)
+      this.#publishAnswer(known, adapter)
+      return true
+    }
+    const waiting = epoch.waiting.get(id)
+    waiting?.adapters.add(adapter)
+    if (waiting === undefined && now >= (epoch.opened.get(id) ?? -Infinity)) return false
+    this.counters.count('record-repeated')
+    return true
+  }
+
+  #takeWaiting(now: number, epoch: Epoch): void {
+    // A join can begin a new epoch, and end this one.
+    while (epoch === this.#epoch && epoch.waiting.size > 0 && this.#bucket.take(now)) {
+      const taken = epoch.waiting.take()
+      if (taken !== undefined) this.#openRecord(now, epoch, ...taken)
+    }
+    this.#takeAt = epoch === this.#epoch && epoch.waiting.size > 0 ? now + TakeIntervalMs : undefined
+  }
+
+  #openRecord(now: number, epoch: Epoch, id: string, record: WaitingRecord): void {
+    epoch.opened.delete(id)
+    epoch.opened.set(id, now + OpenAgainMs)
+    const [oldest] = epoch.opened.keys()
+    if (epoch.opened.size > MaxOpenedRecords && oldest !== undefined) epoch.opened.delete(oldest)
+    this.#counting(() => this.#handleJoinRecord(now, epoch, id, record))
+  }
+
+  #counting(handle: () => void): void {
+    try {
+      handle()
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error
+      this.counters.count(error.code)
+    }
+  }
+
+  #handleJoinRecord(now: number, epoch: Epoch, id: string, { bytes, adapters }: WaitingRecord): void {
+    const { crypto } = this.#options
     const opened = openJoin(crypto, epoch.seal, bytes)
     const { message, hash } = readMessage(crypto, opened.message)
     if (message.action === 'update') {
@@ -312,17 +431,20 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
     this.#checkJoin(epoch, opened.box, message)
     if (this.#openJoins >= MaxOpenJoins) {
       this.counters.count('join-queue-full')
+      epoch.opened.delete(id)
       return
     }
     this.#openJoins += 1
+    this.#bucket.charge(AnsweredJoinRecords - 1)
     const known: KnownJoin = {
       request: { join: message, hash, wireguard: epoch.wireguard },
-      record: recordHash,
-      adapters: new Set([adapter]),
+      record: id,
+      adapters,
+      answeredAgainAt: new Map(),
       answer: undefined,
     }
     epoch.joins.set(toHex(hash), known)
-    epoch.byRecord.set(recordHash, known)
+    epoch.byRecord.set(id, known)
     epoch.nonces.add(toHex(message.nonce))
     epoch.wireguardKeys.add(toHex(message.wireguard))
     this.#events.push({ type: 'join', request: known.request })

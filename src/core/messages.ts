@@ -7,6 +7,7 @@ import { type Envelope, envelopeVerifies, readEnvelope, writeEnvelope } from './
 import { DecodeError } from './errors.js'
 import { nameProblem } from './identity.js'
 import type { Crypto, KeyPair } from './ports.js'
+import { MaxPuzzleBits } from './puzzle.js'
 import type { RoomId } from './room-id.js'
 
 /** How many candidates a message can carry. */
@@ -23,6 +24,8 @@ export interface Beacon {
   /** 16 hex digits: 8 of a counter that only grows, 8 random. A larger one is newer. */
   readonly epoch: string
   readonly admission: 'open'
+  /** For how many bits the solutions of joins have to be good: 0 when calm, at most 20. */
+  readonly puzzle: number
 }
 
 export interface Join {
@@ -184,6 +187,10 @@ const Text: Form = {
   read: (text) => (text.length <= 256 && !/\p{Cc}/u.test(text) ? text : undefined),
   write: String,
 }
+const Bits: Form = {
+  read: (text) => (/^(?:0|[1-9]\d?)$/.test(text) && Number(text) <= MaxPuzzleBits ? Number(text) : undefined),
+  write: String,
+}
 const word = (text: string): Form => pattern(new RegExp(`^${text}$`))
 
 const FormsByAction: {
@@ -197,6 +204,7 @@ const FormsByAction: {
     seal: Key,
     epoch: Epoch,
     admission: word('open'),
+    puzzle: Bits,
   },
   join: {
     room: Room,

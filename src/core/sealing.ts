@@ -1,13 +1,16 @@
 /**
  * Who may read a record (docs/protocol.md, Sealing). A backend sees the topic, a random sender, and bytes:
  *
- *     beacon   1 ‖ nonce (24) ‖ secretbox(padded message)                  under a key derived from the room
- *     join     1 ‖ box key (32) ‖ nonce (24) ‖ box(padded message)         from a fresh key to the sealing key
- *     reply    1 ‖ nonce (24) ‖ box(padded message)                        from the sealing key to that fresh key
+ *     beacon   1 ‖ nonce (24) ‖ secretbox(padded message)        under a key derived from the room
+ *     join     1 ‖ box key (32) ‖ nonce (24) ‖ box(padded message) ‖ solution (8)
+ *                                                                from a fresh key to the sealing key
+ *     reply    1 ‖ nonce (24) ‖ box(padded message)              from the sealing key to that fresh key
  */
 import { concatenate, toBase32, utf8 } from './encoding.js'
+import { MaxMessageBytes } from './envelope.js'
 import { DecodeError } from './errors.js'
 import type { Crypto, KeyPair, Random } from './ports.js'
+import { SolutionBytes } from './puzzle.js'
 import type { RoomId } from './room-id.js'
 import type { Topic } from './signalling-adapter.js'
 
@@ -16,6 +19,8 @@ const NonceBytes = 24
 const KeyBytes = 32
 const TagBytes = 16
 const PaddingBytes = 256
+const MaxPaddedBytes = paddedLength(MaxMessageBytes)
+const JoinHeaderBytes = 1 + KeyBytes + NonceBytes
 
 type Boxes = Pick<Crypto, 'box' | 'boxOpen'>
 type SecretBoxes = Pick<Crypto, 'secretbox' | 'secretboxOpen'>
@@ -48,6 +53,7 @@ export function openBeacon(crypto: SecretBoxes, key: Uint8Array, record: Uint8Ar
 }
 
 /**
+ * Seals a join, with a solution of zeros: one for a puzzle of 0 bits.
  * @param from the guest's box key pair, fresh for this join
  * @param to the host's sealing key, from its beacon
  * @returns undefined where `to` is no usable key
@@ -61,7 +67,8 @@ export function sealJoin(
 ): Uint8Array | undefined {
   const nonce = random.bytes(NonceBytes)
   const sealed = crypto.box(pad(message), nonce, to, from.secretKey)
-  return sealed && concatenate(Uint8Array.of(Version), from.publicKey, nonce, sealed)
+  const solution = new Uint8Array(SolutionBytes)
+  return sealed && concatenate(Uint8Array.of(Version), from.publicKey, nonce, sealed, solution)
 }
 
 /**
@@ -73,11 +80,16 @@ export function openJoin(
   sealKey: KeyPair,
   record: Uint8Array,
 ): { readonly message: Uint8Array; readonly box: Uint8Array } {
-  const header = 1 + KeyBytes + NonceBytes
-  checkRecord(record, header)
+  checkRecord(record, JoinHeaderBytes + SolutionBytes)
   const box = record.slice(1, 1 + KeyBytes)
-  const nonce = record.subarray(1 + KeyBytes, header)
-  return { message: unpad(crypto.boxOpen(record.subarray(header), nonce, box, sealKey.secretKey)), box }
+  const nonce = record.subarray(1 + KeyBytes, JoinHeaderBytes)
+  const sealed = record.subarray(JoinHeaderBytes, -SolutionBytes)
+  return { message: unpad(crypto.boxOpen(sealed, nonce, box, sealKey.secretKey)), box }
+}
+
+/** What is wrong with a join record, as far as it costs nothing to see. An error would cost more than a hash. */
+export function joinRecordProblem(record: Uint8Array): RecordProblem | undefined {
+  return recordProblem(record, JoinHeaderBytes + SolutionBytes)
 }
 
 /** @returns undefined where `to` is no usable key */
@@ -115,21 +127,37 @@ export function presharedKey(
   return crypto.hkdfSha256(new Uint8Array(KeyBytes), undefined, info, KeyBytes)
 }
 
+type RecordProblem = 'record-version' | 'record-length'
+
 /** Checks what can be checked before any key is used. */
-function checkRecord(record: Uint8Array, headerBytes: number): void {
-  const paddedBytes = record.length - headerBytes - TagBytes
-  if (record[0] !== Version) throw new DecodeError('record-version', 'record is not of version 1')
-  if (paddedBytes < PaddingBytes || paddedBytes % PaddingBytes !== 0) {
-    throw new DecodeError('record-length', 'record is not of a padded length')
+function checkRecord(record: Uint8Array, clearBytes: number): void {
+  switch (recordProblem(record, clearBytes)) {
+    case 'record-version':
+      throw new DecodeError('record-version', 'record is not of version 1')
+    case 'record-length':
+      throw new DecodeError('record-length', 'record is not of a padded length')
   }
+}
+
+function recordProblem(record: Uint8Array, clearBytes: number): RecordProblem | undefined {
+  const paddedBytes = record.length - clearBytes - TagBytes
+  if (record[0] !== Version) return 'record-version'
+  if (paddedBytes < PaddingBytes || paddedBytes > MaxPaddedBytes || paddedBytes % PaddingBytes !== 0) {
+    return 'record-length'
+  }
+  return undefined
 }
 
 /** ISO/IEC 7816-4: one 0x80, then zeros, to a multiple of 256 bytes. */
 function pad(message: Uint8Array): Uint8Array {
-  const padded = new Uint8Array(Math.ceil((message.length + 1) / PaddingBytes) * PaddingBytes)
+  const padded = new Uint8Array(paddedLength(message.length))
   padded.set(message)
   padded[message.length] = 0x80
   return padded
+}
+
+function paddedLength(bytes: number): number {
+  return Math.ceil((bytes + 1) / PaddingBytes) * PaddingBytes
 }
 
 function unpad(padded: Uint8Array | undefined): Uint8Array {

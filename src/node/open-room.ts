@@ -1,5 +1,4 @@
 /** Opening a room as its host or as a guest: identity, sockets, machine, driver. */
-import { lookup } from 'node:dns/promises'
 import { userInfo } from 'node:os'
 import { UsageError } from '../core/errors.js'
 import { identityFromSeed, nameProblem } from '../core/identity.js'
@@ -170,6 +169,7 @@ async function addStunServer(driver: Driver, server: string, sockets: readonly U
   const colon = server.lastIndexOf(':')
   const host = server.slice(0, colon).replace(/^\[(.*)\]$/, '$1')
   const families = sockets.map(({ local }) => (local.address.includes(':') ? 6 : 4))
+  const { lookup } = await import('node:dns/promises')
   const found = await lookup(host, { all: true }).catch(() => [])
   const usable = found.find(({ family }) => families.some((each) => each === family))
   const address = usable && { address: usable.address, port: Number(server.slice(colon + 1)) }

@@ -2,6 +2,8 @@
  * The host of a room, whole, as one machine (docs/protocol.md): it welcomes guests, keeps their tunnels and
  * the roster, and is the hub of the chat.
  */
+
+import { carriesEntry } from '../chat/payload.js'
 import { toBase64, toHex } from '../core/encoding.js'
 import { GonetError } from '../core/errors.js'
 import { Host, type HostEvent, type JoinRequest } from '../core/host.js'
@@ -353,7 +355,8 @@ export class HostRoom extends MemberMachine {
     member.heardAt = now
     switch (message.type) {
       case 'chat':
-        this.#roster.introduce(now, member.key)
+        // Who says nothing yet can wait for the next roster.
+        if (carriesEntry(message.payload)) this.#roster.introduce(now, member.key)
         this.chat.handlePayload(now, member.key, message.payload)
         break
       case 'state':

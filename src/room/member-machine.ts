@@ -185,10 +185,7 @@ export abstract class MemberMachine implements RoomMachine {
         this.sendChat(now, sent.neighbour, sent.payload)
       }
     }
-    for (let event = this.chat.pollEvent(); event !== undefined; event = this.chat.pollEvent()) {
-      const told = roomEventOf(event, (author) => this.addressOf(author))
-      if (told !== undefined) this.events.push(told)
-    }
+    this.#tell()
     this.#drain()
   }
 
@@ -202,9 +199,18 @@ export abstract class MemberMachine implements RoomMachine {
     if (this.#ended !== undefined) return
     this.#signalling.stop()
     this.chat.flush()
+    this.#tell()
     this.#drain()
     this.#ended = failure === undefined ? {} : { failure }
     if (failure === undefined) this.events.push({ event: 'left' })
+  }
+
+  #tell(): void {
+    if (!this.chat.isKept) return
+    for (let event = this.chat.pollEvent(); event !== undefined; event = this.chat.pollEvent()) {
+      const told = roomEventOf(event, (author) => this.addressOf(author))
+      if (told !== undefined) this.events.push(told)
+    }
   }
 
   #drain(): void {

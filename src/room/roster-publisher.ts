@@ -6,6 +6,8 @@ import { fragmentRoster, type RosterFragment } from './control.js'
 
 /** Changes that follow one another are gathered this long. */
 const GatherMs = 250
+/** The same for each member, where that is longer: a roster grows with its members, and goes to all of them. */
+const GatherMsPerMember = 4
 /** A member that asks for a roster gets it this often at most. */
 const RepeatMs = 200
 
@@ -46,7 +48,7 @@ export class RosterPublisher {
   /** Notes that the members have changed. The first change goes out at once, those that follow are gathered. */
   change(now: number): void {
     this.#hasChanged = true
-    if (now >= this.#publishedAt + GatherMs) this.#publish(now)
+    if (now >= this.#gatheredAt) this.#publish(now)
   }
 
   /** Has a member on the roster that the others have, before they hear of it in another way. */
@@ -62,11 +64,15 @@ export class RosterPublisher {
   }
 
   handleTimeout(now: number): void {
-    if (this.#hasChanged && now >= this.#publishedAt + GatherMs) this.#publish(now)
+    if (this.#hasChanged && now >= this.#gatheredAt) this.#publish(now)
   }
 
   pollTimeout(): number | undefined {
-    return this.#hasChanged ? this.#publishedAt + GatherMs : undefined
+    return this.#hasChanged ? this.#gatheredAt : undefined
+  }
+
+  get #gatheredAt(): number {
+    return this.#publishedAt + Math.max(GatherMs, this.#published.size * GatherMsPerMember)
   }
 
   #publish(now: number): void {

@@ -25,7 +25,8 @@ export const Storm: Weather = { loss: 0.1, doubled: 0.05, delayMs: [5, 80] }
 /** A member of a room, running. */
 export class SimulatedMember {
   readonly name: string
-  readonly address: SocketAddress
+  /** Where its datagrams come from: a NAT may change it under a running member. */
+  address: SocketAddress
   readonly machine: RoomMachine
   readonly events: RoomEvent[] = []
 
@@ -49,16 +50,27 @@ export class SimulatedMember {
 /** The delay between a backend's publish and its watchers, in ms. */
 const SignallingMs = 20
 const Backend = 'simulated'
+/** A machine that is due again and again, without time moving on, would hang whoever runs it. */
+const MostStepsAtOnce = 100_000
 
 export class SimulatedInternet {
   weather: Weather
   now = 0
+  /** Datagrams that members have sent. */
+  sent = 0
+  /** Those whose datagrams get nowhere, though signalling works. */
+  readonly cutOff: Set<SimulatedMember> = new Set()
+  /** Told of everything that happens, as it happens. */
+  onEvent: (member: SimulatedMember, event: RoomEvent) => void = () => undefined
   readonly #random: SeededRandom
-  readonly #members: SimulatedMember[] = []
+  readonly #byAddress = new Map<string, SimulatedMember>()
+  /** When each member that runs wants to wake. */
+  readonly #wakes = new Map<SimulatedMember, number | undefined>()
   readonly #queue = new Schedule()
   /** Beacons stand; everything else is shown to who watches at the time, as MQTT does. */
   readonly #standing = new Map<string, SignalRecord>()
-  readonly #watches = new Map<SimulatedMember, Set<string>>()
+  readonly #watchers = new Map<string, Set<SimulatedMember>>()
+  #stepsAtOnce = 0
 
   constructor(random: SeededRandom, weather: Weather) {
     this.#random = random
@@ -72,8 +84,8 @@ export class SimulatedInternet {
 
   /** @param isBackendUp whether the member reaches the signalling backend */
   add(member: SimulatedMember, isBackendUp = true): SimulatedMember {
-    this.#members.push(member)
-    this.#watches.set(member, new Set())
+    this.#byAddress.set(formatSocketAddress(member.address), member)
+    this.#wakes.set(member, undefined)
     member.machine.start(this.now)
     const state: AdapterState = isBackendUp ? { state: 'up' } : { state: 'down', reason: 'out of reach' }
     member.machine.handleAdapterState(this.now, Backend, state)
@@ -81,10 +93,23 @@ export class SimulatedInternet {
     return member
   }
 
+  isRunning(member: SimulatedMember): boolean {
+    return this.#wakes.has(member)
+  }
+
   /** The member is gone from one moment to the next, without a word. */
   kill(member: SimulatedMember): void {
-    this.#members.splice(this.#members.indexOf(member), 1)
-    this.#watches.delete(member)
+    this.#byAddress.delete(formatSocketAddress(member.address))
+    this.#wakes.delete(member)
+    this.cutOff.delete(member)
+    for (const watchers of this.#watchers.values()) watchers.delete(member)
+  }
+
+  /** The member's NAT gives it another address, and nothing reaches it at the old one any more. */
+  rebind(member: SimulatedMember, address: SocketAddress): void {
+    this.#byAddress.delete(formatSocketAddress(member.address))
+    member.address = address
+    this.#byAddress.set(formatSocketAddress(address), member)
   }
 
   /** Gives a member's machine an input. */
@@ -111,22 +136,18 @@ export class SimulatedInternet {
     while (this.#step(end));
   }
 
-  /** Jumps to whatever is next. @returns false where that is after `end`, which is the time then */
+  /** Does whatever is next. @returns false where that is after `end`, which is the time then */
   #step(end: number): boolean {
-    let next = this.#queue.nextAt ?? Infinity
-    for (const { machine } of this.#members) next = Math.min(next, machine.pollTimeout() ?? Infinity)
+    const next = this.#queue.nextAt ?? Infinity
     if (next > end) {
       this.now = end
+      this.#stepsAtOnce = 0
       return false
     }
+    this.#stepsAtOnce = next > this.now ? 0 : this.#stepsAtOnce + 1
+    if (this.#stepsAtOnce > MostStepsAtOnce) throw new Error(`time stands still at ${this.now} simulated ms`)
     this.now = Math.max(this.now, next)
-    for (let action = this.#queue.take(this.now); action; action = this.#queue.take(this.now)) action()
-    for (const member of [...this.#members]) {
-      const deadline = member.machine.pollTimeout()
-      if (deadline === undefined || deadline > this.now) continue
-      member.machine.handleTimeout(this.now)
-      this.#drain(member)
-    }
+    this.#queue.take(this.now)?.()
     return true
   }
 
@@ -138,18 +159,31 @@ export class SimulatedInternet {
     }
     for (let event = machine.pollEvent(); event !== undefined; event = machine.pollEvent()) {
       member.events.push(event)
+      this.onEvent(member, event)
     }
+    const wakeAt = machine.pollTimeout()
+    if (!this.#wakes.has(member) || this.#wakes.get(member) === wakeAt) return
+    this.#wakes.set(member, wakeAt)
+    if (wakeAt === undefined) return
+    this.#queue.add(Math.max(this.now, wakeAt), () => {
+      // What it wanted meanwhile stands elsewhere in the queue.
+      if (this.#wakes.get(member) !== wakeAt) return
+      this.#wakes.set(member, undefined)
+      this.input(member, (running, now) => running.handleTimeout(now))
+    })
   }
 
-  #carry({ address }: SimulatedMember, { destination, bytes }: Datagram): void {
+  #carry(member: SimulatedMember, { destination, bytes }: Datagram): void {
+    this.sent += 1
     const copies = this.#random.fraction() < this.weather.doubled ? 2 : 1
     const target = formatSocketAddress(destination)
+    const { address } = member
     for (let copy = 0; copy < copies; copy += 1) {
-      if (this.#random.fraction() < this.weather.loss) continue
+      if (this.#random.fraction() < this.weather.loss || this.cutOff.has(member)) continue
       const [least, most] = this.weather.delayMs
       this.#queue.add(this.now + least + (most - least) * this.#random.fraction(), () => {
-        const receiver = this.#members.find((each) => formatSocketAddress(each.address) === target)
-        if (receiver === undefined) return
+        const receiver = this.#byAddress.get(target)
+        if (receiver === undefined || this.cutOff.has(receiver)) return
         this.input(receiver, (machine, now) => machine.handleDatagram(now, address, bytes.slice()))
       })
     }
@@ -158,13 +192,13 @@ export class SimulatedInternet {
   #signal(member: SimulatedMember, transmit: SignalTransmit): void {
     switch (transmit.kind) {
       case 'watch': {
-        this.#watches.get(member)?.add(`${transmit.topic}/${transmit.box}`)
+        this.#watchersOf(transmit).add(member)
         const standing = [...this.#standing.values()].filter(({ box }) => box === transmit.box)
-        for (const record of standing) this.#show(record, [member])
+        for (const record of standing) this.#show(record, (watchers) => watchers.has(member) && [member])
         break
       }
       case 'unwatch':
-        this.#watches.get(member)?.delete(`${transmit.topic}/${transmit.box}`)
+        this.#watchersOf(transmit).delete(member)
         break
       case 'retract':
         this.#standing.delete(transmit.key.sender)
@@ -172,18 +206,27 @@ export class SimulatedInternet {
       case 'publish': {
         const { record } = transmit
         if (record.box === 'host') this.#standing.set(record.sender, record)
-        this.#show(record, this.#members)
+        this.#show(record, (watchers) => [...watchers])
       }
     }
   }
 
-  #show(record: SignalRecord, members: readonly SimulatedMember[]): void {
-    for (const member of members) {
-      this.#queue.add(this.now + SignallingMs, () => {
-        if (this.#watches.get(member)?.has(`${record.topic}/${record.box}`) !== true) return
+  #show(
+    record: SignalRecord,
+    whom: (watchers: ReadonlySet<SimulatedMember>) => readonly SimulatedMember[] | false,
+  ): void {
+    this.#queue.add(this.now + SignallingMs, () => {
+      for (const member of whom(this.#watchersOf(record)) || []) {
         this.input(member, (machine, now) => machine.handleRecord(now, Backend, record))
-      })
-    }
+      }
+    })
+  }
+
+  #watchersOf({ topic, box }: Pick<SignalRecord, 'topic' | 'box'>): Set<SimulatedMember> {
+    const key = `${topic}/${box}`
+    const watchers = this.#watchers.get(key) ?? new Set()
+    this.#watchers.set(key, watchers)
+    return watchers
   }
 }
 

@@ -1,5 +1,6 @@
 /** A room's host and guests on the simulated internet. */
 import { identityFromSeed } from '../../src/core/identity.js'
+import type { SocketAddress } from '../../src/core/machine.js'
 import { parseSubnet } from '../../src/core/overlay.js'
 import { defaultRoomId, type RoomId } from '../../src/core/room-id.js'
 import { nodeCrypto as crypto } from '../../src/node/crypto.js'
@@ -17,8 +18,11 @@ export class SimulatedRoom {
   readonly #random: SeededRandom
   readonly #hostSeed: Uint8Array
   readonly #disks = new Map<string, MemoryStore>()
+  /** How far each member's wall clock is ahead, in ms. */
+  readonly #clocks = new Map<string, number>()
   readonly #historyLimit: number
   #started = 0
+  #ports = 2000
 
   constructor(seed: string | number, weather: Weather, options: { readonly historyLimit?: number } = {}) {
     this.#random = new SeededRandom(seed)
@@ -44,26 +48,43 @@ export class SimulatedRoom {
     { timeoutMs, isBackendUp = true }: { readonly timeoutMs?: number; readonly isBackendUp?: boolean } = {},
   ): SimulatedMember {
     const identity = identityFromSeed(crypto, this.#random.fork(`key of ${name}`).bytes(32))
-    this.#started += 1
-    const address = { address: '198.51.100.1', port: 2000 + this.#started }
+    const address = this.#newAddress()
     const machine = new GuestRoom({ ...this.#options(name, address), identity, timeoutMs })
     return this.internet.add(new SimulatedMember(name, address, machine), isBackendUp)
   }
 
-  #options(
-    name: string,
-    address: { readonly address: string; readonly port: number },
-  ): Omit<RoomMachineOptions, 'identity'> {
-    const store = this.#disks.get(name) ?? new MemoryStore()
-    this.#disks.set(name, store)
+  /** What a member has on disk. */
+  disk(name: string): MemoryStore {
+    const disk = this.#disks.get(name) ?? new MemoryStore()
+    this.#disks.set(name, disk)
+    return disk
+  }
+
+  /** Sets a member's wall clock forward, or back. */
+  stepClock(name: string, byMs: number): void {
+    this.#clocks.set(name, (this.#clocks.get(name) ?? 0) + byMs)
+  }
+
+  /** Has a guest's datagrams come from elsewhere from now on. */
+  rebind(guest: SimulatedMember): void {
+    this.internet.rebind(guest, this.#newAddress())
+  }
+
+  #newAddress(): SocketAddress {
+    this.#ports += 1
+    return { address: '198.51.100.1', port: this.#ports }
+  }
+
+  #options(name: string, address: SocketAddress): Omit<RoomMachineOptions, 'identity'> {
+    this.#started += 1
     return {
       room: this.room,
       name,
       crypto,
       noiseCrypto,
       random: this.#random.fork(`${name} ${this.#started}`),
-      wall: { unixMs: () => 1_800_000_000_000 + this.internet.now },
-      store,
+      wall: { unixMs: () => 1_800_000_000_000 + this.internet.now + (this.#clocks.get(name) ?? 0) },
+      store: this.disk(name),
       mtu: 1280,
       historyLimit: this.#historyLimit,
       timeoutMs: undefined,

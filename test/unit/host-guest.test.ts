@@ -3,6 +3,7 @@ import { Guest, type GuestEvent, type GuestOptions } from '../../src/core/guest.
 import { Host, type HostEvent, type JoinRequest } from '../../src/core/host.js'
 import { type Identity, identityFromSeed } from '../../src/core/identity.js'
 import { writeMessage } from '../../src/core/messages.js'
+import { puzzleOf, solvedBits } from '../../src/core/puzzle.js'
 import { defaultRoomId } from '../../src/core/room-id.js'
 import { beaconKey, sealBeacon, sealJoin } from '../../src/core/sealing.js'
 import type { SignalTransmit } from '../../src/core/signal.js'
@@ -126,7 +127,7 @@ describe('a join', () => {
 
   it('of an earlier epoch, truncated, or flipped in any byte is dropped and counted', () => {
     const join = joinRecord(guest, beaconOf(host))
-    const tries: Uint8Array[] = [0, 1, 33, 60, join.bytes.length - 1].map((at) => {
+    const tries: Uint8Array[] = [0, 1, 33, 60, join.bytes.length - 9].map((at) => {
       const bytes = Uint8Array.from(join.bytes)
       bytes[at]! ^= 1
       return bytes
@@ -207,19 +208,68 @@ describe('a join', () => {
     expect(host.counters.get('join-wireguard-key-used')).toBe(1)
   })
 
-  it('is one of at most 500 records a second', () => {
-    for (let index = 0; index < 600; index += 1) {
-      host.handleRecord(0, 'memory', {
-        topic: host.topic,
-        box: 'join',
-        sender: 'x',
-        bytes: new Uint8Array(9),
-        expiresInMs: 0,
-      })
+  it('is one of at most 500 records a second that are opened; 256 more wait, and then there is a puzzle', () => {
+    for (let index = 0; index < 1000; index += 1) {
+      const bytes = random.bytes(849)
+      bytes[0] = 1
+      host.handleRecord(0, 'memory', { topic: host.topic, box: 'join', sender: 'x', bytes, expiresInMs: 0 })
     }
-    expect(host.counters.get('record-rate')).toBe(100)
-    host.handleRecord(1000, 'memory', joinRecord(guest, beaconOf(host)))
+    expect(host.counters.get('record-seal')).toBe(500)
+    expect(host.counters.get('record-rate')).toBeLessThan(5)
+    expect(host.counters.get('puzzle-unsolved')).toBeGreaterThan(230)
+    for (let now = 0; now <= 1000; now += 10) host.handleTimeout(now)
+    expect(host.counters.get('record-seal')).toBe(756)
+    host.handleRecord(1000, 'memory', joinRecord(guest, published(host).at(-1)!))
     expect(requestOf(host)).toBeDefined()
+  })
+
+  it('is published when its puzzle is solved, and solved for more when a beacon asks for more', () => {
+    const seal = crypto.boxKeyPair(random.bytes(32)).publicKey
+    const beacon = (puzzle: number): SignalRecord => {
+      const plain = writeMessage(crypto, identity, {
+        action: 'host',
+        room,
+        publicKey: identity.publicKey,
+        username: 'alice',
+        seal,
+        epoch: '0000000100c0ffee',
+        admission: 'open',
+        puzzle,
+      })
+      const bytes = sealBeacon(crypto, random, beaconKey(crypto, room), plain)
+      return { topic: host.topic, box: 'host', sender: '0000000100c0ffee', bytes, expiresInMs: 0 }
+    }
+    const solved = (bytes: Uint8Array): number =>
+      solvedBits(crypto, puzzleOf(crypto, '0000000100c0ffee', seal, bytes), bytes)
+    const next = (): SignalRecord => {
+      for (let now = 1; now < 900; now += 1) {
+        if (now >= (guest.pollTimeout() ?? Infinity)) guest.handleTimeout(now)
+        const [record] = published(guest)
+        if (record !== undefined) return record
+      }
+      throw new Error('not solved')
+    }
+    guest.start()
+    guest.handleRecord(0, 'memory', beacon(13))
+    guest.join(0, { wireguard: random.bytes(32), ...offer })
+    const first = next()
+    expect(solved(first.bytes)).toBeGreaterThanOrEqual(13)
+    guest.handleRecord(0, 'memory', beacon(0))
+    guest.handleRecord(0, 'memory', beacon(16))
+    const second = next()
+    expect(second.sender).toBe(first.sender)
+    expect(second.bytes.subarray(0, -8)).toEqual(first.bytes.subarray(0, -8))
+    expect(solved(second.bytes)).toBeGreaterThanOrEqual(16)
+  })
+
+  it('that is answered is answered again every 500 ms at most, however often it comes', () => {
+    const join = joinRecord(guest, beaconOf(host))
+    host.handleRecord(0, 'memory', join)
+    host.welcome(requestOf(host)!, answer)
+    published(host)
+    for (let now = 0; now < 1000; now += 1) host.handleRecord(now, 'memory', join)
+    expect(published(host)).toHaveLength(2)
+    expect(host.counters.get('record-repeated')).toBe(998)
   })
 
   it('can be added to by updates of the same guest only', () => {
@@ -317,6 +367,7 @@ describe('a beacon', () => {
         seal: random.bytes(32),
         epoch: 'ffffffffffffffff',
         admission: 'open',
+        puzzle: 0,
       }),
     )
     guest.handleRecord(0, 'memory', { ...beaconOf(host), bytes: forged })

@@ -94,8 +94,9 @@ describe('a room', () => {
     simulated.internet.runUntil('joined', 5000, () => alice.of('joined').length === 1)
     for (let index = 0; index < 800; index += 1) {
       stranger.join()
-      simulated.internet.run(5)
+      simulated.internet.run(12)
     }
+    expect(simulated.internet.beacons.at(-1)!.sender).toMatch(/^00000002/)
     expect(host.machine.ended).toBeUndefined()
     expect(host.machine.members).toHaveLength(2)
     expectHonestGuestJoins(simulated)

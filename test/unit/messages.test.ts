@@ -132,6 +132,22 @@ describe('messages', () => {
     expect(code(resigned((fields) => fields.set(key, value)))).toBe('message-value')
   })
 
+  it.each(['21', '-1', '07', '1.5', '1e1', ''])('are refused with a puzzle of %j bits', (bits) => {
+    const beacon = writeMessage(nodeCrypto, guest, {
+      action: 'host',
+      room: join.room,
+      publicKey: guest.publicKey,
+      username: 'Jo',
+      seal: random.bytes(32),
+      epoch: join.epoch,
+      admission: 'open',
+      puzzle: 20,
+    })
+    expect(readMessage(nodeCrypto, beacon).message).toMatchObject({ puzzle: 20 })
+    const fields = new Map(readEnvelope(beacon).fields).set('puzzle', bits)
+    expect(code(writeEnvelope(nodeCrypto, guest, fields))).toBe('message-value')
+  })
+
   it('may have no candidates', () => {
     expect(code(resigned((fields) => fields.set('candidates', '')))).toBe('accepted')
   })

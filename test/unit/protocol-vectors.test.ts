@@ -7,6 +7,7 @@ import { formatKey, identityFromSeed, keyHash } from '../../src/core/identity.js
 import { formatLink } from '../../src/core/invite.js'
 import { readMessage, writeMessage } from '../../src/core/messages.js'
 import { defaultSubnet, formatSubnet, hostAddress, memberAddress6 } from '../../src/core/overlay.js'
+import { PuzzleSolver, puzzleOf, solvedBits, withSolution } from '../../src/core/puzzle.js'
 import { defaultRoomId } from '../../src/core/room-id.js'
 import { writeRoster } from '../../src/core/roster.js'
 import {
@@ -85,15 +86,22 @@ describe('the test vectors of the protocol', () => {
     expect(vectors).toContain(`public | \`${hex(seal.publicKey)}\``)
     expect(vectors).toContain(`public | \`${hex(box.publicKey)}\``)
     expect(value('guest id')).toBe(guestSender(crypto, box.publicKey))
+    const unsolved = sealJoin(crypto, nonces, box, seal.publicKey, join)!
+    const puzzle = puzzleOf(crypto, '0000000100c0ffee', seal.publicKey, unsolved)
+    expect(value('puzzle of the join')).toBe(hex(puzzle))
+    const solver = new PuzzleSolver(crypto, puzzle)
+    expect(solver.solve(12, 1_000_000)).toBe(true)
+    expect(value('its first solution')).toBe(hex(solver.solution))
     const records = [
       sealBeacon(crypto, nonces, beaconKey(crypto, room), beacon),
-      sealJoin(crypto, nonces, box, seal.publicKey, join)!,
+      withSolution(unsolved, solver.solution),
       sealReply(crypto, nonces, seal, box.publicKey, welcome)!,
     ] as const
     for (const record of records) {
       expect(vectors).toContain(`| ${record.length} bytes, SHA-256 \`${sha256(record)}\` |`)
     }
     expect(openBeacon(crypto, beaconKey(crypto, room), records[0])).toEqual(beacon)
+    expect(solvedBits(crypto, puzzle, records[1])).toBeGreaterThanOrEqual(12)
     expect(openJoin(crypto, seal, records[1])).toEqual({ message: join, box: box.publicKey })
     expect(openReply(crypto, box, seal.publicKey, records[2])).toEqual(welcome)
     const key = presharedKey(crypto, crypto.sha512(join), crypto.sha512(welcome))

@@ -7,6 +7,7 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Packet } from 'mqtt'
 import mqttClient from 'mqtt/lib/client'
+import { writeToStream } from 'mqtt-packet'
 import { explain, type SignallingError } from '../../core/errors.js'
 import type { Clock } from '../../core/ports.js'
 import { abortable } from '../waiting.js'
@@ -44,6 +45,9 @@ const MaxPacketBytes = 16_384
 
 // A CommonJS module's default export: Node gives the module, bundlers and vitest give what is in it.
 const MqttClient = 'default' in mqttClient ? mqttClient.default : mqttClient
+
+// Else the first packet makes, and keeps, a buffer for each number that MQTT can write, 65,536 of them.
+writeToStream.cacheNumbers = false
 
 export class Connection {
   /** Resolves when the connection is over, with the reason. */

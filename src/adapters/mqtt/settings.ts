@@ -1,5 +1,4 @@
 /** From the options of the configuration to what connecting needs, with every file read. */
-import { readFile } from 'node:fs/promises'
 import type { SecureContext } from 'node:tls'
 import { explain, UsageError } from '../../core/errors.js'
 import { parseBrokerUrl } from './broker-url.js'
@@ -87,6 +86,8 @@ async function readCertificates(option: string, path: string): Promise<Buffer> {
 }
 
 async function readOption(option: string, path: string): Promise<Buffer> {
+  // Loaded here, since most brokers need no file.
+  const { readFile } = await import('node:fs/promises')
   try {
     return await readFile(path)
   } catch (error) {

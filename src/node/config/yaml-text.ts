@@ -29,6 +29,7 @@ export async function readYaml(
     problems.push(problemAt(origin, path, `longer than ${TextMax} characters`))
     return undefined
   }
+  if (origin.layer !== 'file' && isPlainString(text)) return { kind: 'scalar', origin, value: text, text }
   const yaml = await import('yaml')
   if (depthExceeds(new yaml.Parser().parse(text), DepthMax)) {
     problems.push(problemAt(origin, path, `nested deeper than ${DepthMax} levels`))
@@ -54,6 +55,15 @@ export async function readYaml(
     problems.push(problemAt(locate(error.offset), path, error.message))
     return undefined
   }
+}
+
+/**
+ * Whether YAML takes a text for the string that it is: a word or a URL, such as most of `--set` is. Loading the
+ * library takes longer than all else that is done with such a text.
+ */
+function isPlainString(text: string): boolean {
+  // What begins with a letter is no number; a colon inside a word is no key.
+  return /^[A-Za-z](?:[\w./@+-]|:(?=[\w./@+-]))*$/.test(text) && !/^(?:true|false|null)$/i.test(text)
 }
 
 class TooMuch extends Error {

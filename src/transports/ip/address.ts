@@ -5,7 +5,11 @@ import ipaddr from 'ipaddr.js'
  * address without a zone.
  */
 export function parseAddress(text: string): Uint8Array | undefined {
-  if (ipaddr.IPv4.isValidFourPartDecimal(text)) return Uint8Array.from(ipaddr.IPv4.parse(text).toByteArray())
+  if (!text.includes(':')) {
+    // Costly where it fails, which for an IPv6 address would be every time.
+    if (!ipaddr.IPv4.isValidFourPartDecimal(text)) return undefined
+    return Uint8Array.from(ipaddr.IPv4.parse(text).toByteArray())
+  }
   if (text.includes('%') || !ipaddr.IPv6.isValid(text)) return undefined
   return Uint8Array.from(ipaddr.IPv6.parse(text).toByteArray())
 }

@@ -1,0 +1,69 @@
+/** A stranger floods a room's topic on a real broker, as fast as it can, while an honest guest joins. */
+import mqtt, { type MqttClient } from 'mqtt'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { roomTopic } from '../../src/core/sealing.js'
+import { nodeCrypto as crypto } from '../../src/node/crypto.js'
+import { type Mosquitto, mosquittoMissing, startMosquitto } from '../servers/mosquitto.js'
+import { Workbench } from './workbench.js'
+
+const Records = 20_000
+const RecordsAtATime = 200
+
+let broker: Mosquitto
+let bench: Workbench
+let stranger: MqttClient | undefined
+
+describe.skipIf(mosquittoMissing !== undefined)('a host on a broker that a stranger floods', () => {
+  beforeAll(async () => {
+    broker = await startMosquitto()
+  })
+  beforeEach(() => {
+    bench = new Workbench()
+  })
+  afterEach(async () => {
+    await stranger?.endAsync(true)
+    await bench.close()
+  })
+  afterAll(() => broker.close())
+
+  it('lets an honest guest in within 5 s, and says no more than a line of it', async () => {
+    const start = (name: string, ...args: string[]) => {
+      const url = `adapters.mqtt.url=mqtt://127.0.0.1:${broker.port}`
+      const common = ['--json', '--signal=mqtt', '--set', url, '--name', name, '--state', name]
+      return bench.start(...common, ...args)
+    }
+    const host = start('alice', 'create')
+    const { room } = await host.next('room')
+    stranger = await mqtt.connectAsync(`mqtt://127.0.0.1:${broker.port}`)
+    let sent = 0
+    const flooding = (async () => {
+      const topic = `gonet/1/${roomTopic(crypto, room)}/join/x`
+      while (sent < Records) {
+        for (let end = sent + RecordsAtATime; sent < end; sent += 1) stranger.publish(topic, record(sent))
+        // The last of them is on its way when this is acknowledged.
+        await stranger.publishAsync(topic, record(sent), { qos: 1 })
+      }
+    })()
+    while (sent < 1000) await new Promise((resolve) => setImmediate(resolve))
+
+    const began = performance.now()
+    const guest = start('bob', 'join', room)
+    await guest.next('joined')
+    expect(performance.now() - began).toBeLessThan(5000)
+    await flooding
+    guest.end('hello')
+    expect((await host.next('message')).text).toBe('hello')
+    host.signal('SIGTERM')
+    const { code, stderr } = await host.finished
+    expect(code).toBe(0)
+    expect(stderr.split('\n').filter(Boolean).length).toBeLessThan(4)
+  }, 60_000)
+})
+
+/** Of the right shape: only opening it shows that it is none. */
+function record(number: number): Buffer {
+  const bytes = Buffer.alloc(849, 9)
+  bytes[0] = 1
+  bytes.writeUInt32BE(number, 50)
+  return bytes
+}
