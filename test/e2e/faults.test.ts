@@ -51,6 +51,7 @@ describe.skipIf(mosquittoMissing !== undefined)('a room', () => {
     await bob.next('delivered')
     host.type('after')
     await host.next('delivered')
+    for (const guest of guests) await guest.next('message', ({ text }) => text === 'after')
     expect(texts(alice)).toEqual(['while it was away', 'after'])
     expect(texts(bob)).toEqual(['before', 'after'])
     expect(texts(host)).toEqual(['while it was away'])
@@ -68,6 +69,8 @@ describe.skipIf(mosquittoMissing !== undefined)('a room', () => {
     expect((await second.next('joined')).address).toBe(address)
     expect(await second.next('message')).toMatchObject({ text: 'missed' })
     await host.next('delivered')
+    second.type('an answer')
+    await host.next('message')
     expect(texts(second)).toEqual(['missed'])
   }, 40_000)
 

@@ -179,8 +179,13 @@ it('wireguard-go under load gives us a cookie, and takes our mac2', async () => 
   const before = runner.cookiesForFlood
   await delay(200)
   expect(runner.cookiesForFlood).toBeGreaterThan(before)
-  expect(await runner.ping(TheirInner[0])).toBe(true)
-})
+  // The flood fills queues too: one echo in several has to come through.
+  let answers = 0
+  for (let tries = 0; tries < 5 && answers === 0; tries += 1) {
+    if (await runner.ping(TheirInner[0])) answers += 1
+  }
+  expect(answers).toBe(1)
+}, 60_000)
 
 interface Started {
   readonly runner: Runner
