@@ -5,8 +5,6 @@
 import {
   createHash,
   createHmac,
-  createPrivateKey,
-  createPublicKey,
   diffieHellman,
   hkdfSync,
   type KeyObject,
@@ -16,11 +14,8 @@ import {
 } from 'node:crypto'
 import nacl from 'tweetnacl'
 import type { Crypto } from '../core/ports.js'
+import { privateKeyObject, publicKeyObject, publicKeyOf } from './key-objects.js'
 
-const Ed25519PublicPrefix = Buffer.from('302a300506032b6570032100', 'hex')
-const X25519PublicPrefix = Buffer.from('302a300506032b656e032100', 'hex')
-const Ed25519SecretPrefix = Buffer.from('302e020100300506032b657004220420', 'hex')
-const X25519SecretPrefix = Buffer.from('302e020100300506032b656e04220420', 'hex')
 const HSalsa20Input = new Uint8Array(16)
 const HSalsa20Constant = new TextEncoder().encode('expand 32-byte k')
 
@@ -44,7 +39,7 @@ export const nodeCrypto: Crypto = {
   hkdfSha256: (keyMaterial, salt, info, length) =>
     new Uint8Array(hkdfSync('sha256', keyMaterial, salt ?? new Uint8Array(32), info, length)),
   signKeyPair: (seed) => {
-    const publicKey = publicKeyOf(privateKeyObject(Ed25519SecretPrefix, seed))
+    const publicKey = publicKeyOf(privateKeyObject('Ed25519', seed))
     return { publicKey, secretKey: new Uint8Array([...seed, ...publicKey]) }
   },
   sign: (message, secretKey) => new Uint8Array(sign(null, message, signingKey(secretKey))),
@@ -57,7 +52,7 @@ export const nodeCrypto: Crypto = {
     return verify(null, message, verifyingKey(publicKey), signature)
   },
   boxKeyPair: (secretKey) => {
-    const publicKey = publicKeyOf(privateKeyObject(X25519SecretPrefix, secretKey))
+    const publicKey = publicKeyOf(privateKeyObject('X25519', secretKey))
     return { publicKey, secretKey: new Uint8Array(secretKey) }
   },
   scalarMult,
@@ -80,7 +75,7 @@ const MaxVerifyingKeys = 1024
 
 function verifyingKey(publicKey: Uint8Array): KeyObject {
   const name = String.fromCharCode(...publicKey)
-  const key = verifyingKeys.get(name) ?? publicKeyObject(Ed25519PublicPrefix, publicKey)
+  const key = verifyingKeys.get(name) ?? publicKeyObject('Ed25519', publicKey)
   verifyingKeys.delete(name)
   verifyingKeys.set(name, key)
   if (verifyingKeys.size > MaxVerifyingKeys) {
@@ -92,9 +87,9 @@ function verifyingKey(publicKey: Uint8Array): KeyObject {
 
 function scalarMult(secretKey: Uint8Array, publicKey: Uint8Array): Uint8Array | undefined {
   if (secretKey.length !== 32 || publicKey.length !== 32) return undefined
-  const privateKey = privateKeyObject(X25519SecretPrefix, secretKey)
+  const privateKey = privateKeyObject('X25519', secretKey)
   try {
-    return diffieHellman({ privateKey, publicKey: publicKeyObject(X25519PublicPrefix, publicKey) })
+    return diffieHellman({ privateKey, publicKey: publicKeyObject('X25519', publicKey) })
   } catch {
     // OpenSSL refuses to derive from a point of small order.
     return undefined
@@ -112,18 +107,5 @@ function boxKey(publicKey: Uint8Array, secretKey: Uint8Array): Uint8Array | unde
 
 /** Ed25519 keys are seed ‖ public key in NaCl, and the seed alone elsewhere. */
 function signingKey(secretKey: Uint8Array): KeyObject {
-  return privateKeyObject(Ed25519SecretPrefix, secretKey.subarray(0, 32))
-}
-
-function publicKeyOf(privateKey: KeyObject): Uint8Array {
-  const { x = '' } = createPublicKey(privateKey).export({ format: 'jwk' })
-  return new Uint8Array(Buffer.from(x, 'base64url'))
-}
-
-function privateKeyObject(prefix: Buffer, secretKey: Uint8Array): KeyObject {
-  return createPrivateKey({ key: Buffer.concat([prefix, secretKey]), format: 'der', type: 'pkcs8' })
-}
-
-function publicKeyObject(prefix: Buffer, publicKey: Uint8Array): KeyObject {
-  return createPublicKey({ key: Buffer.concat([prefix, publicKey]), format: 'der', type: 'spki' })
+  return privateKeyObject('Ed25519', secretKey.subarray(0, 32))
 }

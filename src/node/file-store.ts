@@ -47,7 +47,7 @@ export class FileStore implements Store {
       // No name has a `~`, and one process at a time writes here: a leftover of a crash is overwritten.
       const temporary = `${path}~`
       try {
-        writeWhole(temporary, bytes)
+        writeWhole(temporary, bytes, true)
         renameSync(temporary, path)
       } catch (error) {
         rmSync(temporary, { force: true })
@@ -105,13 +105,14 @@ export class FileStore implements Store {
  * Creates a file of mode 0600 with its whole content at once: nobody ever sees a part of it, and of two
  * that try, one succeeds.
  * @param temporary a path beside it that no other process uses
+ * @param durable whether it must outlast a crash of the machine
  * @returns false where there is a file already, which is left as it is
  */
-export function createFile(path: string, temporary: string, bytes: Uint8Array): boolean {
+export function createFile(path: string, temporary: string, bytes: Uint8Array, durable: boolean): boolean {
   return onDisk(`cannot write ${path}`, () => {
     makeFolder(dirname(path))
     try {
-      writeWhole(temporary, bytes)
+      writeWhole(temporary, bytes, durable)
       linkSync(temporary, path)
     } catch (error) {
       if (hasCode(error, 'EEXIST')) return false
@@ -119,7 +120,7 @@ export function createFile(path: string, temporary: string, bytes: Uint8Array): 
     } finally {
       rmSync(temporary, { force: true })
     }
-    syncFolder(dirname(path))
+    if (durable) syncFolder(dirname(path))
     return true
   })
 }
@@ -171,11 +172,11 @@ function truncateQuietly(descriptor: number, size: number): void {
   }
 }
 
-function writeWhole(path: string, bytes: Uint8Array): void {
+function writeWhole(path: string, bytes: Uint8Array, durable: boolean): void {
   const descriptor = openSync(path, 'w', 0o600)
   try {
     writeAll(descriptor, bytes)
-    fsyncSync(descriptor)
+    if (durable) fsyncSync(descriptor)
   } finally {
     closeSync(descriptor)
   }

@@ -100,7 +100,7 @@ export function readIdentityFile(path: string): IdentityText | undefined {
  * @throws GonetError `store-failed`
  */
 export function createIdentityFile(path: string, identity: IdentityText): boolean {
-  return createFile(path, `${path}~${process.pid}`, utf8(formatIdentity(identity)))
+  return createFile(path, `${path}~${process.pid}`, utf8(formatIdentity(identity)), true)
 }
 
 function statOf(descriptor: number): { mode: number; size: number; isFile: boolean } {

@@ -55,7 +55,8 @@ interface Holder {
 
 function acquire(path: string, own: string, nonce: string, what: string, depthLeft: number): void {
   for (let attempt = 0; attempt < AttemptsMax; attempt++) {
-    if (createFile(path, `${path}~${nonce}.new`, utf8(own))) return
+    // Its process does not outlast a crash of the machine either.
+    if (createFile(path, `${path}~${nonce}.new`, utf8(own), false)) return
     const found = onDisk(`cannot read ${path}`, () => readText(path))
     if (found === undefined) continue
     const holder = parseHolder(found)

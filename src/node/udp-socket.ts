@@ -13,7 +13,12 @@ const BufferBytes = 2 * 1024 * 1024
  * @throws UsageError `udp-port` where the port cannot be had
  */
 export async function openUdpSocket(family: 4 | 6, port: number): Promise<UdpSocket> {
-  const socket = createSocket({ type: family === 4 ? 'udp4' : 'udp6', ipv6Only: family === 6 })
+  const socket = createSocket({
+    type: family === 4 ? 'udp4' : 'udp6',
+    ipv6Only: family === 6,
+    // Only addresses are given. Node would see whether they are names, each time, the first time for some 10 ms.
+    lookup: (address, _, found) => found(null, address, family),
+  })
   await new Promise<void>((resolve, reject) => {
     socket.once('error', (error) => {
       socket.close()
@@ -24,7 +29,7 @@ export async function openUdpSocket(family: 4 | 6, port: number): Promise<UdpSoc
         }),
       )
     })
-    socket.bind(port, () => resolve())
+    socket.bind({ port, address: family === 4 ? '0.0.0.0' : '::' }, () => resolve())
   })
   socket.removeAllListeners('error')
   // Errors of later sends (no route, port unreachable) are the network's way of losing a datagram.
