@@ -28,6 +28,9 @@ const nodesOwn = {
   'worker-timers': 'node:timers',
 }
 
+/** Libraries of single backends, which stay packages: some have native parts, and most runs need none of them. */
+const packages = ['@hyperswarm/dht', 'axios', 'dns-packet', 'etcd3', 'multicast-dns']
+
 /** What most runs do not need: in files of its own, so that they need not be read. */
 const seldomNeeded = { yaml: 'yaml', pino: 'pino', aedes: 'aedes', 'mqtt/lib/connect/ws': 'mqtt-websocket' }
 const seldomApart = {
@@ -68,6 +71,7 @@ async function buildCommand() {
     minifySyntax: true,
     minifyWhitespace: true,
     define: { __GONET_VERSION__: JSON.stringify(version) },
+    external: packages,
     logLevel: 'warning',
   }
   await Promise.all([

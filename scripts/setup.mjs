@@ -19,13 +19,28 @@ const Packages = {
   turnserver: 'coturn',
   openssl: 'openssl',
   tmux: 'tmux',
+  etcd: 'etcd-server',
+  etcdctl: 'etcd-client',
+  named: 'bind9',
+  knotd: 'knot',
+  unbound: 'unbound',
+  dhtnode: 'dhtnode',
+  'bepasty-server': 'bepasty',
 }
 
 /** The release line with long-term support that is newest now. */
 const LtsMajor = 24
 
 /** Programs whose packages start a service. */
-const Services = { mosquitto: 'mosquitto', turnserver: 'coturn' }
+const Services = {
+  mosquitto: 'mosquitto',
+  turnserver: 'coturn',
+  etcd: 'etcd',
+  named: 'named',
+  knotd: 'knot',
+  unbound: 'unbound',
+  dhtnode: 'dhtnode',
+}
 
 // Where Debian keeps servers, which a plain user's PATH lacks.
 process.env.PATH = [process.env.PATH, '/usr/local/sbin', '/usr/sbin', '/sbin'].join(delimiter)

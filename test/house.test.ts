@@ -123,7 +123,7 @@ describe('imports', () => {
 
 describe('each backend', () => {
   /** What backends share. */
-  const shared = ['adapter-definition', 'index', 'waiting']
+  const shared = ['adapter-definition', 'index', 'shared', 'waiting']
   /** For tests and for programs that have both sides in one process: nothing for users to choose. */
   const internal = ['memory']
   const names = readdirSync(join(root, 'src', 'adapters'))

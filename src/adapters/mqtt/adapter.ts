@@ -13,6 +13,7 @@ import type {
   Topic,
 } from '../../core/signalling-adapter.js'
 import type { AdapterContext } from '../adapter-definition.js'
+import { StateReport } from '../shared/state-report.js'
 import { abortable } from '../waiting.js'
 import { Broker } from './broker.js'
 import type { MqttOptions } from './definition.js'
@@ -29,14 +30,15 @@ export class MqttAdapter implements SignallingAdapter {
   readonly #options: MqttOptions
   readonly #context: AdapterContext
   readonly #closed = new AbortController()
+  readonly #report: StateReport
   readonly #publications = new Map<string, AbortController>()
   #brokers: readonly Broker[] = []
-  #reported: AdapterState | undefined
   #closing: Promise<void> | undefined
 
   constructor(options: MqttOptions, context: AdapterContext) {
     this.#options = options
     this.#context = context
+    this.#report = new StateReport(context.onState)
   }
 
   async open(_as: unknown, signal: AbortSignal): Promise<void> {
@@ -45,7 +47,8 @@ export class MqttAdapter implements SignallingAdapter {
     if (this.#closed.signal.aborted) return
     const { prefix } = this.#options
     const onState = (): void => {
-      this.#report()
+      const state = this.#state()
+      if (state !== undefined) this.#report.set(state)
     }
     this.#brokers = settings.map((broker) => new Broker({ ...this.#context, broker, prefix, onState }))
   }
@@ -110,6 +113,7 @@ export class MqttAdapter implements SignallingAdapter {
   async #close(): Promise<void> {
     const reason = new SignallingError('adapter-closed', 'the mqtt adapter was closed')
     this.#closed.abort(reason)
+    this.#report.close()
     for (const publication of this.#publications.values()) publication.abort(reason)
     await Promise.all(this.#brokers.map((broker) => broker.close()))
   }
@@ -142,20 +146,12 @@ export class MqttAdapter implements SignallingAdapter {
     publication.abort()
   }
 
-  #report(): void {
-    if (this.#closed.signal.aborted) return
-    const state = this.#state()
-    if (state === undefined || sameState(state, this.#reported)) return
-    this.#reported = state
-    this.#context.onState(state)
-  }
-
   #state(): AdapterState | undefined {
     const states = this.#brokers.map((broker) => broker.state)
     if (states.some((state) => state?.state === 'up')) return { state: 'up' }
     const reasons = states.flatMap((state) => (state?.state === 'down' ? [state.reason] : []))
     // While a broker is still being tried for the first time, nothing is known.
-    if (reasons.length < states.length && this.#reported === undefined) return undefined
+    if (reasons.length < states.length && this.#report.last === undefined) return undefined
     return { state: 'down', reason: reasons.join('; ') }
   }
 }
@@ -169,8 +165,4 @@ async function firstOf(attempts: readonly Promise<void>[], signal: AbortSignal):
     const [first] = (error as AggregateError).errors as unknown[]
     throw first instanceof Error ? first : new GonetError('closed', 'the adapter is not open')
   }
-}
-
-function sameState(a: AdapterState, b: AdapterState | undefined): boolean {
-  return a.state === b?.state && (a.state === 'up' || (b.state === 'down' && a.reason === b.reason))
 }

@@ -3,7 +3,9 @@ import * as z from 'zod/mini'
 import type { $ZodType } from 'zod/v4/core'
 import { explain } from '../../core/errors.js'
 import type { AdapterDefinition } from '../adapter-definition.js'
-import { isLoopbackHost, parseBrokerUrl } from './broker-url.js'
+import { described } from '../shared/described.js'
+import { isLoopbackHost } from '../shared/loopback.js'
+import { parseBrokerUrl } from './broker-url.js'
 import { mqttTraits } from './traits.js'
 
 export interface MqttOptions {
@@ -77,8 +79,4 @@ function isOnLoopback(url: string): boolean {
   } catch {
     return false
   }
-}
-
-function described<Schema extends z.ZodMiniType>(schema: Schema, description: string): Schema {
-  return schema.check(z.describe(description))
 }

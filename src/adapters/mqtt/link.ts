@@ -1,6 +1,7 @@
 /** A connection to one broker that comes back by itself. */
 import type { SignallingError } from '../../core/errors.js'
 import type { Clock, Random } from '../../core/ports.js'
+import { Backoff } from '../shared/backoff.js'
 import { abortable, delay } from '../waiting.js'
 import { Connection, type OnMessage, type ProtocolVersion } from './connection.js'
 import { isRefusal } from './failure.js'
@@ -116,16 +117,16 @@ export class Link {
   }
 
   async #run(): Promise<void> {
-    const { clock, onDown } = this.#options
-    let failures = 0
+    const { clock, onDown, random } = this.#options
+    const backoff = new Backoff(random, { firstMs: FirstRetryMs, longestMs: LongestRetryMs })
     while (!this.#isClosing()) {
       const startedAt = clock.now()
       const reason = await this.#connectOnce()
       if (this.#isClosing()) return
-      if (clock.now() - startedAt >= LastingMs) failures = 0
+      if (clock.now() - startedAt >= LastingMs) backoff.reset()
       onDown(reason)
-      await delay(clock, this.#retryAfterMs(reason, failures), this.#closing.signal).catch(() => undefined)
-      failures += 1
+      const afterMs = isRefusal(reason) ? backoff.jittered(RefusedRetryMs) : backoff.next()
+      await delay(clock, afterMs, this.#closing.signal).catch(() => undefined)
     }
   }
 
@@ -169,13 +170,5 @@ export class Link {
       { ...this.#options, protocolVersion, clientId: this.#clientId },
       this.#closing.signal,
     )
-  }
-
-  #retryAfterMs(reason: SignallingError, failures: number): number {
-    const delayMs = isRefusal(reason)
-      ? RefusedRetryMs
-      : Math.min(FirstRetryMs * 2 ** Math.min(failures, 16), LongestRetryMs)
-    // Half to whole, so that many who lost a broker at once do not come back at once.
-    return delayMs * (0.5 + this.#options.random.fraction() / 2)
   }
 }

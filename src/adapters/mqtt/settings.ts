@@ -1,6 +1,7 @@
 /** From the options of the configuration to what connecting needs, with every file read. */
 import type { SecureContext } from 'node:tls'
 import { explain, UsageError } from '../../core/errors.js'
+import { readOptionFile, readSecretOption } from '../shared/option-files.js'
 import { parseBrokerUrl } from './broker-url.js'
 import type { MqttOptions } from './definition.js'
 
@@ -45,14 +46,8 @@ async function readCredentials({
   password,
   passwordFile,
 }: MqttOptions): Promise<Pick<BrokerSettings, 'username' | 'password'>> {
-  if (passwordFile === undefined) return { username, password }
-  if (password !== undefined) {
-    throw new UsageError('mqtt-password-twice', 'an MQTT password is given twice, inline and as a file', {
-      advice: 'Keep one of adapters.mqtt.password and adapters.mqtt.passwordFile',
-    })
-  }
-  const text = (await readOption('passwordFile', passwordFile)).toString('utf8')
-  return { username, password: text.replace(/\r?\n$/, '') }
+  const given = { inline: password, file: passwordFile }
+  return { username, password: await readSecretOption('mqtt', 'password', given) }
 }
 
 async function readSecureContext({ ca, cert, key }: MqttOptions): Promise<SecureContext> {
@@ -62,7 +57,7 @@ async function readSecureContext({ ca, cert, key }: MqttOptions): Promise<Secure
   const files = {
     ...(ca !== undefined && { ca: await readCertificates('ca', ca) }),
     ...(cert !== undefined && { cert: await readCertificates('cert', cert) }),
-    ...(key !== undefined && { key: await readOption('key', key) }),
+    ...(key !== undefined && { key: await readOptionFile('mqtt', 'key', key) }),
   }
   // Loaded here, since a broker without TLS should not cost the time.
   const { createSecureContext } = await import('node:tls')
@@ -77,23 +72,10 @@ async function readSecureContext({ ca, cert, key }: MqttOptions): Promise<Secure
 }
 
 async function readCertificates(option: string, path: string): Promise<Buffer> {
-  const bytes = await readOption(option, path)
+  const bytes = await readOptionFile('mqtt', option, path)
   // OpenSSL takes a file without any certificate for an empty list, and would then trust nobody.
   if (!bytes.includes('-----BEGIN CERTIFICATE-----')) {
     throw new UsageError('mqtt-file-wrong', `adapters.mqtt.${option}: ${path} has no certificate in PEM form`)
   }
   return bytes
-}
-
-async function readOption(option: string, path: string): Promise<Buffer> {
-  // Loaded here, since most brokers need no file.
-  const { readFile } = await import('node:fs/promises')
-  try {
-    return await readFile(path)
-  } catch (error) {
-    throw new UsageError('mqtt-file-unreadable', `adapters.mqtt.${option}: cannot read ${path}`, {
-      advice: 'Name a file that this user can read',
-      cause: error,
-    })
-  }
 }
