@@ -1,7 +1,9 @@
 /** The commands and their options. What a command does is imported when it is called. */
 import { Command, Option } from 'commander'
+import type { RunningServer } from '../node/running-server.js'
 import { collect, type GlobalOptions, parseNames, parseTimeout, TimeoutDefault } from './global-options.js'
 import { LaterCommands, LaterOptions, LaterServers, notYet } from './later.js'
+import { parseListen } from './listen.js'
 
 const Examples = `
 Examples:
@@ -80,13 +82,17 @@ export function makeProgram(version: string, onExitCode: (exitCode: number) => v
 
 function addServe(program: Command, options: () => GlobalOptions): void {
   const serve = program.command('serve').description('run a piece of infrastructure')
+  const runServer = async (name: string, start: () => Promise<RunningServer>): Promise<void> => {
+    const { serve: run } = await import('./commands/serve.js')
+    await run(name, options(), start)
+  }
   serve
     .command('mqtt')
     .description('an MQTT broker')
     .option('--listen <ip:port>', 'where to listen', '127.0.0.1:1883')
     .action(async ({ listen }: { readonly listen: string }) => {
-      const { serveMqtt } = await import('./commands/serve-mqtt.js')
-      await serveMqtt(listen, options())
+      const { startMqtt } = await import('./commands/serve-mqtt.js')
+      await runServer('mqtt', () => startMqtt(parseListen(listen)))
     })
   for (const name of LaterServers) addLaterCommand(serve, name, `gonet serve ${name}`)
 }
