@@ -12,6 +12,7 @@ import type { NoiseCrypto } from '../transports/wireguard/crypto.js'
 import { systemClock, systemRandom, systemWall } from './clock.js'
 import type { Config } from './config/schema.js'
 import { nodeCrypto } from './crypto.js'
+import { LazyAdapter } from './lazy-adapter.js'
 import { nodeNoiseCrypto } from './noise-crypto.js'
 
 /** Everything that a room needs from outside, chosen. */
@@ -27,7 +28,8 @@ export interface Composition {
   /** Makes the adapters that the configuration names. */
   readonly adapters: (
     onState: (adapter: string, state: AdapterState) => void,
-  ) => Promise<readonly SignallingAdapter[]>
+    onWrong: (error: unknown) => void,
+  ) => readonly SignallingAdapter[]
 }
 
 type MakeAdapter = (onState: (state: AdapterState) => void) => Promise<SignallingAdapter>
@@ -61,13 +63,22 @@ export function compose(config: Pick<Config, 'signal' | 'adapters'>, logger: Log
     noiseCrypto: container.get<NoiseCrypto>(Service.NoiseCrypto),
     logger: container.get<Logger>(Service.Logger),
     allLoopback: definitions.every((definition) => definition.loopbackOnly(config.adapters[definition.name])),
-    adapters: (onState) =>
-      Promise.all(
-        definitions.map(({ name }) => {
-          const make = container.get<MakeAdapter>(Service.SignallingAdapter, { name })
-          return make((state) => onState(name, state))
-        }),
-      ),
+    adapters: (onState, onWrong) => {
+      let turn = Promise.resolve()
+      return definitions.map(({ name, traits }) => {
+        const adapter = new LazyAdapter({
+          name,
+          traits,
+          clock: systemClock,
+          turn,
+          onState: (state) => onState(name, state),
+          onWrong,
+          make: container.get<MakeAdapter>(Service.SignallingAdapter, { name }),
+        })
+        turn = adapter.nextTurn
+        return adapter
+      })
+    },
   }
 }
 

@@ -23,10 +23,11 @@ export interface DriverOptions {
   readonly machine: RoomMachine
   /** At most one a family. */
   readonly sockets: readonly UdpSocket[]
-  /** Makes the adapters, which report their state to the driver. */
+  /** Makes the adapters, which report their state to the driver, and what ends the room: a wrong configuration. */
   readonly adapters: (
     onState: (adapter: string, state: AdapterState) => void,
-  ) => Promise<readonly SignallingAdapter[]>
+    onWrong: (error: unknown) => void,
+  ) => readonly SignallingAdapter[]
   readonly clock: Clock
   readonly logger: Logger
   /** Leaves the room when it is aborted. */
@@ -78,13 +79,16 @@ export class Driver implements Room {
   }
 
   /**
-   * Opens the adapters and starts the machine.
-   * @throws UsageError where an adapter finds its configuration wrong; everything is closed then
+   * Begins to open the adapters, and starts the machine. An adapter that finds its configuration wrong later ends
+   * the room: `ready` and the events fail with its UsageError.
    */
   async start(): Promise<void> {
     const { abort, machine, sockets, logger } = this.#options
     try {
-      const adapters = await this.#options.adapters((adapter, state) => this.#handleState(adapter, state))
+      const adapters = this.#options.adapters(
+        (adapter, state) => this.#handleState(adapter, state),
+        (error) => this.#fail(error),
+      )
       this.#rendezvous = new Rendezvous({
         adapters,
         onRecord: (adapter, record) => this.#handleRecord(adapter, record),
