@@ -70,6 +70,8 @@ async function buildCommand() {
     supported: { 'dynamic-import': false },
     minifySyntax: true,
     minifyWhitespace: true,
+    // A third less to read at each start. Errors have names of their own, and dist/lib keeps all others.
+    minifyIdentifiers: true,
     define: { __GONET_VERSION__: JSON.stringify(version) },
     external: packages,
     logLevel: 'warning',

@@ -2,4 +2,8 @@
 import fc from 'fast-check'
 
 const wanted = process.env['GONET_SEED'] ?? '1'
-if (wanted !== 'random') fc.configureGlobal({ seed: Number(wanted) })
+fc.configureGlobal({
+  ...(wanted !== 'random' && { seed: Number(wanted) }),
+  // Where a test says how long its examples may be, they are as long: fast-check keeps them short by itself.
+  defaultSizeToMaxWhenMaxSpecified: true,
+})
