@@ -57,6 +57,11 @@ export function streamOf(author: Uint8Array, incarnation: Uint8Array): string {
   return toHex(author) + toHex(incarnation)
 }
 
+/** Hex of the author's key, which a stream's name begins with. */
+export function authorOf(stream: string): string {
+  return stream.slice(0, 64)
+}
+
 /** @param sign makes an Ed25519 signature with the author's secret key */
 export function writeEntry(
   crypto: Pick<Crypto, 'sha256'>,

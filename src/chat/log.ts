@@ -7,27 +7,14 @@
  * entries are trimmed; what was trimmed is remembered as the stream's base.
  */
 import type { Crypto } from '../core/ports.js'
-import { compareEntries, type Entry, MaxParents, MaxTime, verifyEntry } from './entry.js'
-import {
-  type Base,
-  digestLine,
-  digestOfLines,
-  HeadBytes,
-  MaxStreams,
-  NoHead,
-  type StreamState,
-} from './vector.js'
+import { Ancestry } from './ancestry.js'
+import { VectorDigest } from './digest.js'
+import { authorOf, compareEntries, type Entry, verifyEntry } from './entry.js'
+import { Stream, Window, waitingEntries } from './stream.js'
+import { type Base, MaxStreams, NoHead, type StreamState } from './vector.js'
 
-/** How far beyond a gap entries are kept: a line's `beyond` has as many bits. */
-export const Window = 32
 /** Incarnations of one author: each is a lost state, which is rare. */
 const MaxStreamsPerAuthor = 64
-/**
- * How far what is not verified may be ahead of this log, in Lamport time: an entry whose parents nobody has, or
- * a base. Driving members' clocks to their end takes 2^24 such leaps. Where it is done all the same, the order
- * of what is said from then on is no longer causal; nothing else suffers.
- */
-const MaxLamportLead = 2 ** 24
 /** When more entries than these wait for their parents, they wait no longer. */
 const MaxWaiting = 1000
 
@@ -56,51 +43,28 @@ export interface Position {
   readonly lamport: number
 }
 
-interface Stream {
-  readonly key: string
-  base: Base | undefined
-  /** All that is here above the base; there may be gaps above `have`. */
-  readonly entries: Map<number, Entry>
-  have: number
-  admitted: number
-  /** What the log's digest has of it, where that has been asked for since it changed. */
-  digestLine: Uint8Array | undefined
-}
-
 export class ChatLog {
   readonly #options: ChatLogOptions
   readonly #streams = new Map<string, Stream>()
-  /** The same, ascending by name. */
-  readonly #sorted: Stream[] = []
-  readonly #streamsOfAuthor = new Map<string, number>()
+  /** Their names, by author. */
+  readonly #ofAuthor = new Map<string, Set<string>>()
   /** Streams with entries that are had and not admitted. */
   readonly #waiting = new Set<Stream>()
   /** Admitted entries in the log's order. */
   readonly #order: Entry[] = []
+  /** Those that are still to be shown, in the order of admission. */
   readonly #admitted: Entry[] = []
-  /** Lamport times of everything that an entry may name as its parent, by hash, and whose stream it is in. */
-  readonly #lamports = new Map<string, { readonly lamport: number; readonly stream: string }>()
-  /** Those of them that no admitted entry has named yet. */
-  readonly #heads = new Set<string>()
-  #clock = 0
-  #digest: string | undefined
+  readonly #ancestry = new Ancestry()
+  readonly #digest: VectorDigest
 
   constructor(options: ChatLogOptions) {
     this.#options = options
+    this.#digest = new VectorDigest(options.crypto)
   }
 
   /** Over what this replica has of every stream, in hex. */
   get digest(): string {
-    if (this.#digest === undefined) {
-      const lines: Uint8Array[] = []
-      for (const stream of this.#sorted) {
-        if (stream.have === 0) continue
-        stream.digestLine ??= digestLine(stream.key, this.state(stream.key))
-        lines.push(stream.digestLine)
-      }
-      this.#digest = digestOfLines(this.#options.crypto, lines)
-    }
-    return this.#digest
+    return this.#digest.value
   }
 
   /** How many entries are kept, those that wait left out. */
@@ -121,6 +85,11 @@ export class ChatLog {
     return this.#streams.size
   }
 
+  /** The streams of one author. */
+  streamsOf(author: string): readonly string[] {
+    return Array.from(this.#ofAuthor.get(author) ?? [])
+  }
+
   /** The highest sequence up to which everything is here, or was trimmed; 0 for an unknown stream. */
   have(stream: string): number {
     return this.#streams.get(stream)?.have ?? 0
@@ -128,8 +97,7 @@ export class ChatLog {
 
   /** The same, and which entry that is. */
   state(stream: string): StreamState {
-    const have = this.have(stream)
-    return { have, head: this.hash(stream, have)?.slice(0, 2 * HeadBytes) ?? NoHead }
+    return this.#streams.get(stream)?.state ?? { have: 0, head: NoHead }
   }
 
   /** Up to where entries were admitted, or trimmed. */
@@ -139,19 +107,12 @@ export class ChatLog {
 
   /** The hash of an entry, where it is known. */
   hash(stream: string, sequence: number): string | undefined {
-    const known = this.#streams.get(stream)
-    return (
-      known?.entries.get(sequence)?.hash ?? (known?.base?.sequence === sequence ? known.base.hash : undefined)
-    )
+    return this.#streams.get(stream)?.hash(sequence)
   }
 
   /** Bit k: sequence have + 2 + k is here too. */
   beyond(stream: string): number {
-    const known = this.#streams.get(stream)
-    if (known === undefined) return 0
-    let bits = 0
-    for (let bit = 0; bit < Window; bit += 1) if (known.entries.has(known.have + 2 + bit)) bits |= 1 << bit
-    return bits >>> 0
+    return this.#streams.get(stream)?.beyond ?? 0
   }
 
   base(stream: string): Base | undefined {
@@ -164,7 +125,7 @@ export class ChatLog {
 
   /** Everything that is had: in the log's order, what waits last. */
   get entries(): readonly Entry[] {
-    return [...this.#order, ...this.#allWaiting()]
+    return [...this.#order, ...waitingEntries(this.#waiting)]
   }
 
   get bases(): ReadonlyMap<string, Base> {
@@ -174,7 +135,7 @@ export class ChatLog {
   /** Where each stream would begin for a reader who is given the latest `count` entries only. */
   tail(count: number): ReadonlyMap<string, Base> {
     const bases = new Map<string, Base>()
-    for (const { key, base } of this.#streams.values()) if (base !== undefined) bases.set(key, base)
+    for (const { name, base } of this.#streams.values()) if (base !== undefined) bases.set(name, base)
     for (const entry of this.#order.slice(0, Math.max(0, this.#order.length - count))) {
       bases.set(entry.stream, baseOf(entry))
     }
@@ -189,18 +150,20 @@ export class ChatLog {
     const { crypto, room } = this.#options
     const stream = this.#streams.get(entry.stream)
     const have = stream?.have ?? 0
-    const ours = this.hash(entry.stream, entry.sequence)
+    const ours = stream?.hash(entry.sequence)
     if (ours !== undefined) return ours === entry.hash ? 'known' : 'chat-entry-fork'
     if (entry.sequence <= have) return 'known'
     if (entry.sequence > have + 1 + Window) return 'chat-entry-ahead'
-    if (entry.sequence === have + 1 && !this.#continues(stream, entry)) return 'chat-entry-fork'
+    if (entry.sequence > 1 && entry.sequence === have + 1 && stream?.isContinuedBy(entry) !== true) {
+      return 'chat-entry-fork'
+    }
     if (stream === undefined && !this.#hasRoomFor(entry.stream)) return 'chat-streams'
     if (!verifyEntry(crypto, room, entry)) return 'chat-entry-forged'
-    const refusal = this.#keep(entry)
-    if (refusal !== undefined) return refusal
+    const kept = this.#keep(entry)
+    if (!kept.entries.has(entry.sequence)) return 'chat-entry-fork'
     this.#admitReady()
     if (this.#countWaiting() > MaxWaiting) this.release()
-    const isHere = entry.sequence <= this.have(entry.stream) || this.#isBeyond(entry)
+    const isHere = entry.sequence <= kept.have || kept.entries.has(entry.sequence)
     return isHere ? 'added' : 'chat-entry-lamport'
   }
 
@@ -217,15 +180,11 @@ export class ChatLog {
   }
 
   /** What an entry of this stream made now has before it. */
-  position(key: string): Position {
-    const have = this.have(key)
-    const previous = this.hash(key, have)
-    const parents = Array.from(this.#heads)
-      .filter((hash) => hash !== previous)
-      .sort((a, b) => this.#lamportOf(b) - this.#lamportOf(a))
-      .slice(0, MaxParents)
-      .sort()
-    return { sequence: have + 1, previous, parents, lamport: this.#lamportAfter(previous, parents) }
+  position(stream: string): Position {
+    const have = this.have(stream)
+    const previous = this.hash(stream, have)
+    const parents = this.#ancestry.parents(previous)
+    return { sequence: have + 1, previous, parents, lamport: this.#ancestry.lamportAfter(previous, parents) }
   }
 
   /** Takes an entry of our own, made just now. */
@@ -236,27 +195,24 @@ export class ChatLog {
 
   /** Whether a Lamport time that cannot be verified is near enough to be taken. */
   isNear(lamport: number): boolean {
-    return lamport <= this.#clock + MaxLamportLead
+    return this.#ancestry.isNear(lamport)
   }
 
   /** Gives up what comes before a base: nobody will send it. @returns whether anything has changed */
-  skipTo(key: string, base: Base): boolean {
-    let stream = this.#streams.get(key)
+  skipTo(name: string, base: Base): boolean {
+    let stream = this.#streams.get(name)
     if (base.sequence <= (stream?.have ?? 0)) return false
-    if (stream === undefined && !this.#hasRoomFor(key)) return false
-    stream ??= this.#addStream(key)
+    if (stream === undefined && !this.#hasRoomFor(name)) return false
+    stream ??= this.#addStream(name)
     // What is here is shown nevertheless.
-    this.#releaseStream(stream)
+    for (let next = stream.next; next !== undefined; next = stream.next) this.#admit(stream, next)
     for (const [sequence, entry] of stream.entries) {
-      if (sequence > base.sequence) continue
-      this.#drop(stream, entry)
+      if (sequence <= base.sequence) this.#drop(stream, entry)
     }
-    if (stream.base !== undefined) this.#forget(stream, stream.base.hash)
-    stream.base = base
-    stream.have = base.sequence
-    stream.admitted = base.sequence
+    if (stream.base !== undefined) this.#ancestry.forget(name, stream.base.hash)
+    stream.beginAt(base)
     // Its hash is not verified: it takes nothing from an entry that is.
-    if (!this.#lamports.has(base.hash)) this.#know(stream, base)
+    if (!this.#ancestry.has(base.hash)) this.#ancestry.know(name, base)
     this.#changed(stream)
     this.#extend(stream)
     this.#admitReady()
@@ -264,17 +220,17 @@ export class ChatLog {
   }
 
   /** Gives up what comes after a sequence: nobody else has it, and others have something else there. */
-  truncate(key: string, sequence: number): void {
-    const stream = this.#streams.get(key)
+  truncate(name: string, sequence: number): void {
+    const stream = this.#streams.get(name)
     if (stream === undefined || sequence < (stream.base?.sequence ?? 0) || sequence >= stream.have) return
     for (const [each, entry] of stream.entries) {
       if (each <= sequence) continue
       this.#drop(stream, entry)
-      for (const hash of before(entry)) if (this.#lamports.has(hash)) this.#heads.add(hash)
+      this.#ancestry.noteDropped(entry)
     }
     stream.have = sequence
     stream.admitted = Math.min(stream.admitted, sequence)
-    if (stream.admitted === stream.have) this.#waiting.delete(stream)
+    this.#noteWaiting(stream)
     this.#changed(stream)
   }
 
@@ -284,7 +240,7 @@ export class ChatLog {
    * @param upTo admits no more of a stream than this
    */
   release(upTo: (stream: string) => number = () => Infinity): void {
-    for (const entry of this.#allWaiting()) {
+    for (const entry of waitingEntries(this.#waiting)) {
       const stream = this.#streams.get(entry.stream)
       if (stream?.admitted === entry.sequence - 1 && entry.sequence <= upTo(entry.stream)) {
         this.#admit(stream, entry)
@@ -298,39 +254,28 @@ export class ChatLog {
     return this.#admitted.shift()
   }
 
-  #keep(entry: Entry): Refusal | undefined {
+  /** Takes an entry into its stream; one that does not continue it is not there afterwards. */
+  #keep(entry: Entry): Stream {
     const stream = this.#streams.get(entry.stream) ?? this.#addStream(entry.stream)
     stream.entries.set(entry.sequence, entry)
     this.#extend(stream)
-    return stream.entries.has(entry.sequence) ? undefined : 'chat-entry-fork'
+    return stream
   }
 
-  /** Moves `have` on over what has come; what does not continue the chain is dropped. */
   #extend(stream: Stream): void {
-    while (true) {
-      const next = stream.entries.get(stream.have + 1)
-      if (next === undefined) break
-      if (!this.#continues(stream, next)) {
-        stream.entries.delete(next.sequence)
-        break
-      }
-      stream.have += 1
-      this.#changed(stream)
-      this.#waiting.add(stream)
-    }
-  }
-
-  #continues(stream: Stream | undefined, entry: Entry): boolean {
-    if (entry.sequence === 1) return true
-    return stream !== undefined && this.hash(stream.key, entry.sequence - 1) === entry.previous
+    let hasMore = false
+    while (stream.extend()) hasMore = true
+    if (!hasMore) return
+    this.#waiting.add(stream)
+    this.#changed(stream)
   }
 
   #admitReady(): void {
     for (let moved = true; moved; ) {
       moved = false
       for (const stream of this.#waiting) {
-        const next = stream.entries.get(stream.admitted + 1)
-        if (next === undefined || !next.parents.every((parent) => this.#lamports.has(parent))) continue
+        const { next } = stream
+        if (next === undefined || !next.parents.every((parent) => this.#ancestry.has(parent))) continue
         moved = true
         this.#admit(stream, next)
       }
@@ -339,24 +284,18 @@ export class ChatLog {
   }
 
   #admit(stream: Stream, entry: Entry): void {
-    const known = this.#lamportAfter(entry.previous, entry.parents)
-    const isRight = before(entry).every((hash) => this.#lamports.has(hash))
-      ? entry.lamport === known
-      : entry.lamport >= known && (entry.lamport === known || this.isNear(entry.lamport))
-    if (!isRight) {
+    if (!this.#ancestry.isRight(entry)) {
       // Its author lies about its place. Neither it nor what follows it can ever be admitted.
-      for (const sequence of stream.entries.keys()) {
-        if (sequence >= entry.sequence) stream.entries.delete(sequence)
-      }
-      stream.have = stream.admitted
+      stream.dropWaiting()
+      this.#noteWaiting(stream)
       this.#changed(stream)
-      this.#waiting.delete(stream)
       return
     }
     stream.admitted = entry.sequence
-    if (stream.admitted === stream.have) this.#waiting.delete(stream)
-    for (const hash of before(entry)) this.#heads.delete(hash)
-    this.#know(stream, entry)
+    this.#noteWaiting(stream)
+    this.#ancestry.noteAdmitted(entry)
+    this.#ancestry.know(stream.name, entry)
+    // Most come last.
     let at = this.#order.length
     for (let last = this.#order[at - 1]; last !== undefined && compareEntries(entry, last) < 0; ) {
       at -= 1
@@ -366,42 +305,14 @@ export class ChatLog {
     this.#admitted.push(entry)
   }
 
-  #releaseStream(stream: Stream): void {
-    while (stream.admitted < stream.have) {
-      const next = stream.entries.get(stream.admitted + 1)
-      if (next === undefined) break
-      this.#admit(stream, next)
-    }
-  }
-
-  #allWaiting(): Entry[] {
-    const entries: Entry[] = []
-    for (const stream of this.#waiting) {
-      for (let sequence = stream.admitted + 1; sequence <= stream.have; sequence += 1) {
-        const entry = stream.entries.get(sequence)
-        if (entry !== undefined) entries.push(entry)
-      }
-    }
-    return entries.sort(compareEntries)
+  #noteWaiting(stream: Stream): void {
+    if (!stream.isWaiting) this.#waiting.delete(stream)
   }
 
   #countWaiting(): number {
     let count = 0
     for (const { have, admitted } of this.#waiting) count += have - admitted
     return count
-  }
-
-  #lamportOf(hash: string): number {
-    return this.#lamports.get(hash)?.lamport ?? 0
-  }
-
-  /** The Lamport time of an entry, by what is known of those before it. At its end, time stands still. */
-  #lamportAfter(previous: string | undefined, parents: readonly string[]): number {
-    const times = parents.map((hash) => this.#lamportOf(hash))
-    return Math.min(
-      MaxTime,
-      1 + Math.max(previous === undefined ? 0 : this.#lamportOf(previous), ...times, 0),
-    )
   }
 
   /** By tenths, so that whoever keeps the log on disk need not write it anew for every entry. */
@@ -411,69 +322,38 @@ export class ChatLog {
     for (const entry of this.#order.splice(0, this.#order.length - Math.floor(maxEntries * 0.9))) {
       const stream = this.#streams.get(entry.stream)
       if (stream === undefined) continue
-      if (stream.base !== undefined) this.#forget(stream, stream.base.hash)
+      if (stream.base !== undefined) this.#ancestry.forget(stream.name, stream.base.hash)
       stream.base = baseOf(entry)
       stream.entries.delete(entry.sequence)
     }
   }
 
-  #know({ key }: Stream, { hash, lamport }: Pick<Base, 'hash' | 'lamport'>): void {
-    this.#lamports.set(hash, { lamport, stream: key })
-    this.#heads.add(hash)
-    this.#clock = Math.max(this.#clock, lamport)
-  }
-
   #drop(stream: Stream, entry: Entry): void {
     stream.entries.delete(entry.sequence)
-    this.#forget(stream, entry.hash)
+    this.#ancestry.forget(stream.name, entry.hash)
     const index = this.#order.indexOf(entry)
     if (index >= 0) this.#order.splice(index, 1)
   }
 
   #changed(stream: Stream): void {
-    this.#digest = undefined
-    stream.digestLine = undefined
-    this.#options.onChange?.(stream.key)
+    this.#digest.set(stream.name, stream.state)
+    this.#options.onChange?.(stream.name)
   }
 
-  #forget({ key }: Stream, hash: string): void {
-    if (this.#lamports.get(hash)?.stream !== key) return
-    this.#lamports.delete(hash)
-    this.#heads.delete(hash)
-  }
-
-  #isBeyond({ stream, sequence }: Entry): boolean {
-    return this.#streams.get(stream)?.entries.has(sequence) === true
-  }
-
-  #hasRoomFor(key: string): boolean {
-    const ofAuthor = this.#streamsOfAuthor.get(authorOf(key)) ?? 0
+  #hasRoomFor(name: string): boolean {
+    const ofAuthor = this.#ofAuthor.get(authorOf(name))?.size ?? 0
     return this.#streams.size < MaxStreams && ofAuthor < MaxStreamsPerAuthor
   }
 
-  #addStream(key: string): Stream {
-    const entries = new Map<number, Entry>()
-    const stream: Stream = { key, base: undefined, entries, have: 0, admitted: 0, digestLine: undefined }
-    this.#streams.set(key, stream)
-    let at = this.#sorted.length
-    while (at > 0 && (this.#sorted[at - 1]?.key ?? '') > key) at -= 1
-    this.#sorted.splice(at, 0, stream)
-    const author = authorOf(key)
-    this.#streamsOfAuthor.set(author, (this.#streamsOfAuthor.get(author) ?? 0) + 1)
+  #addStream(name: string): Stream {
+    const stream = new Stream(name)
+    this.#streams.set(name, stream)
+    const ofAuthor = this.#ofAuthor.get(stream.author) ?? new Set()
+    this.#ofAuthor.set(stream.author, ofAuthor.add(name))
     return stream
   }
 }
 
-/** The hashes that an entry names. */
-function before({ previous, parents }: Entry): readonly string[] {
-  return previous === undefined ? parents : [previous, ...parents]
-}
-
 function baseOf({ sequence, hash, lamport }: Entry): Base {
   return { sequence, hash, lamport }
-}
-
-/** Hex of the author's key, which a stream's name begins with. */
-export function authorOf(stream: string): string {
-  return stream.slice(0, 64)
 }

@@ -5,8 +5,9 @@
 import { concatenate } from '../core/encoding.js'
 import { earliest } from '../core/machine.js'
 import type { Crypto } from '../core/ports.js'
-import type { Entry } from './entry.js'
-import { authorOf, type ChatLog, Window } from './log.js'
+import { digestOf } from './digest.js'
+import { authorOf, type Entry } from './entry.js'
+import type { ChatLog } from './log.js'
 import {
   type FragmentPayload,
   fragmentEntry,
@@ -15,7 +16,8 @@ import {
   type VectorLine,
   writeLines,
 } from './payload.js'
-import { type Base, digestOf, HeadBytes, MaxStreams, NoHead, type StreamState } from './vector.js'
+import { Window } from './stream.js'
+import { type Base, HeadBytes, MaxStreams, NoHead, type StreamState } from './vector.js'
 
 /** How long what was received is gathered before it is acknowledged, and how many entries end the wait. */
 const AcknowledgeMs = 5
@@ -83,6 +85,8 @@ export class Neighbour {
   #unacknowledged = 0
   #linesAt: number | undefined
   #compareAt: number
+  /** The digest that was here when the other was asked last. */
+  #askedFor: string | undefined
   #comparedAt = -Infinity
   #wholeAt: number | undefined
   #wholeSaidAt = -Infinity
@@ -93,7 +97,7 @@ export class Neighbour {
 
   constructor(now: number, options: NeighbourOptions) {
     this.#options = options
-    this.#isUnheard = Array.from(options.log.streams).every((stream) => authorOf(stream) !== options.author)
+    this.#isUnheard = options.log.streamsOf(options.author).length === 0
     this.#compareAt = now
   }
 
@@ -111,6 +115,8 @@ export class Neighbour {
     if (same) this.#isKnown = true
     else if (!this.#isKnown && this.#isNewcomer(digest)) this.#giveTail(now)
     else if (whole) this.#becomeKnown()
+    // It answers for what was here when it was asked, and something has been added since.
+    else if (!this.#isKnown && !ask && this.#askedFor !== log.digest) this.#compareAt = now
     if (ask && same) this.#sayAt(now)
     else if (ask) this.#wholeAt ??= Math.max(now, this.#wholeSaidAt + WholeGapMs)
     else if (!same) this.#repairAt ??= now + this.#repairMs
@@ -339,6 +345,7 @@ export class Neighbour {
   #compare(now: number): void {
     const { log, undelivered } = this.#options
     const ask = !this.#isKnown || log.isWaiting
+    if (ask) this.#askedFor = log.digest
     const lines = undelivered()
       .slice(0, MaxLines)
       .map((stream) => this.#lineOf(stream))

@@ -10,22 +10,19 @@ import { Counters, TokenBucket } from '../core/bounded.js'
 import { toHex, utf8 } from '../core/encoding.js'
 import { DecodeError, GonetError, UsageError } from '../core/errors.js'
 import { earliest, type Machine } from '../core/machine.js'
-import type { Crypto, Random, Store, Wall } from '../core/ports.js'
-import {
-  compareEntries,
-  decodeEntry,
-  type Entry,
-  MaxSequence,
-  MaxTime,
-  streamOf,
-  writeEntry,
-} from './entry.js'
-import { Journal } from './journal.js'
-import { authorOf, ChatLog } from './log.js'
+import { Deliveries, type Reader } from './deliveries.js'
+import { authorOf, decodeEntry, type Entry, MaxSequence, MaxTime, writeEntry } from './entry.js'
+import { KeptLog } from './kept-log.js'
+import { Lateness } from './lateness.js'
+import { ChatLog } from './log.js'
 import { Neighbour } from './neighbour.js'
-import { type FragmentPayload, type LinesPayload, readPayload, type VectorLine } from './payload.js'
+import { OwnStream } from './own-stream.js'
+import { type FragmentPayload, type LinesPayload, readPayload } from './payload.js'
+import type { ChatEvent, ChatReplicaOptions, ChatTransmit } from './replica-interface.js'
 import { isEntryText, MaxTextBytes } from './text.js'
 import type { Base } from './vector.js'
+
+export type { ChatEvent, ChatReplicaOptions, ChatTransmit } from './replica-interface.js'
 
 /** Entries kept at least, whatever the history for newcomers: for members that are away. */
 const KeptEntries = 5000
@@ -33,71 +30,10 @@ const KeptEntries = 5000
 const EntriesPerSecond = 1000
 /** Floors believed of one neighbour of the hub: so many at once, and one a second. */
 const FloorsAtOnce = 64
-/** What came in is on disk after this at the latest. */
-const FlushMs = 5
-/** When a disk that failed is tried again. */
-const FlushRetryMs = 5000
 /** Entries wait for their parents so long at most. */
 const ParentsMs = 10_000
-/** An entry is late where one that belongs after it was shown so long ago or longer. */
-const LateMs = 2000
 
-export interface ChatReplicaOptions {
-  readonly room: string
-  readonly author: {
-    /** Ed25519, 32 bytes. */
-    readonly publicKey: Uint8Array
-    readonly sign: (bytes: Uint8Array) => Uint8Array
-  }
-  /** The author's display name. */
-  readonly name: string
-  readonly crypto: Pick<Crypto, 'sha256' | 'verify'>
-  readonly random: Random
-  readonly wall: Wall
-  readonly store: Store
-  /** Whether entries of an author may come in from neighbours. */
-  readonly accepts: (author: Uint8Array) => boolean
-  /** Whether this replica is the room's hub, which decides what counts as delivered. */
-  readonly hub: boolean
-  /** How many entries a newcomer is given. */
-  readonly historyLimit: number
-}
-
-export type ChatEvent =
-  | {
-      readonly type: 'message'
-      /** Whether it was posted here. */
-      readonly own: boolean
-      readonly author: Uint8Array
-      readonly id: string
-      readonly name: string
-      readonly text: string
-      /** Whether something that belongs after it was shown before. */
-      readonly late: boolean
-    }
-  /** Every member online has this message of ours. */
-  | { readonly type: 'delivered'; readonly id: string }
-  /** The log cannot be kept on disk any more; it goes on in memory. Once, until it can again. */
-  | { readonly type: 'store-failed'; readonly error: GonetError }
-
-export interface ChatTransmit {
-  readonly neighbour: string
-  /** At most 1000 bytes. */
-  readonly payload: Uint8Array
-}
-
-/** The stream that we write. */
-interface OwnStream {
-  readonly incarnation: Uint8Array
-  readonly name: string
-  /** Whether it comes from the disk, which may have been put back to what it was once. */
-  readonly isLoaded: boolean
-  /** Up to where it is known to be what others have, or was on disk at the start. */
-  confirmed: number
-}
-
-interface Link {
-  readonly author: string
+interface Link extends Reader {
   readonly sync: Neighbour
   readonly entries: TokenBucket
   readonly floors: TokenBucket
@@ -108,33 +44,25 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   readonly counters: Counters = new Counters()
   readonly #options: ChatReplicaOptions
   readonly #log: ChatLog
-  readonly #journal: Journal
+  readonly #kept: KeptLog
   readonly #self: string
   readonly #links = new Map<string, Link>()
+  readonly #deliveries: Deliveries
+  readonly #lateness = new Lateness()
   readonly #transmits: ChatTransmit[] = []
   readonly #events: ChatEvent[] = []
-  /** Whether there is news that the disk does not have yet. */
-  #hasUnkept = false
-  /** The highest sequence that every member online has, by stream; a guest knows it of its own only. */
-  readonly #delivered = new Map<string, number>()
   #stream: OwnStream
-  readonly #recentlyShown: { readonly at: number; readonly entry: Entry }[] = []
-  /** The last in the log's order of what was shown `LateMs` ago or longer. */
-  #shown: Entry | undefined
   /** Texts that were posted under numbers that were used already, and are to be posted again. */
   readonly #displaced: string[] = []
-  #flushAt: number | undefined
   /** When some neighbour's sync has something to do; it may be too early, never too late. */
   #syncAt: number | undefined
   #releaseAt: number | undefined
-  /** Whether the disk lacks what appending cannot add. */
-  #rewriteNeeded = false
-  #storeFailed = false
 
   /** @throws GonetError `store-failed` where what was kept cannot be read */
   constructor(options: ChatReplicaOptions) {
     this.#options = options
     const { author, crypto, room, store, historyLimit } = options
+    this.#self = toHex(author.publicKey)
     this.#log = new ChatLog({
       crypto,
       room,
@@ -143,15 +71,26 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
         for (const { sync } of this.#links.values()) sync.noteChanged(stream)
       },
     })
-    this.#journal = new Journal(store)
-    this.#self = toHex(author.publicKey)
-    this.#stream = this.#load() ?? this.#newStream()
+    this.#deliveries = new Deliveries(this.#log, this.#self, this.#links)
+    this.#kept = new KeptLog({
+      store,
+      log: this.#log,
+      beside: () => ({
+        delivered: this.#deliveries.own,
+        incarnation: this.#log.have(this.#stream.name) > 0 ? this.#stream.incarnation : undefined,
+      }),
+    })
+    const { delivered, incarnation } = this.#kept.load((bytes) => this.#decodeKept(bytes))
+    this.#deliveries.restore(delivered)
+    this.#stream =
+      incarnation === undefined
+        ? this.#newStream()
+        : OwnStream.resume(author.publicKey, incarnation, this.#log)
   }
 
   /** Messages of ours that not every member online is known to have. */
   get undelivered(): number {
-    const streams = this.#undeliveredStreams()
-    return streams.reduce((count, stream) => count + this.#undeliveredOf(stream), this.#displaced.length)
+    return this.#deliveries.undelivered + this.#displaced.length
   }
 
   /**
@@ -159,7 +98,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
    * at most, shows nothing a second time where this process is killed just then.
    */
   get isKept(): boolean {
-    return !this.#hasUnkept
+    return this.#kept.isKept
   }
 
   /**
@@ -181,21 +120,10 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
       text,
     }
     const entry = writeEntry(crypto, room, content, (bytes) => author.sign(bytes))
-    try {
-      // What comes to lie behind a torn record would be lost with it.
-      if (this.#rewriteNeeded) this.#rewrite()
-      if (entry.sequence === 1) this.#journal.addIncarnation(incarnation)
-      this.#journal.addEntry({ bytes: entry.bytes, waits: false })
-      this.#journal.flush()
-    } catch (error) {
-      // What waited beside it is not on disk either.
-      this.#rewriteNeeded = true
-      this.#flushAt ??= now + FlushMs
-      throw error
-    }
+    this.#kept.addOwn(now, entry)
     this.#log.add(entry)
     this.#added(now, entry, undefined)
-    this.#hasUnkept = false
+    this.#kept.noteKept()
     for (const { sync } of this.#links.values()) {
       sync.notePosted(now)
       this.#schedule(sync)
@@ -219,13 +147,18 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
       tail: hub ? () => this.#log.tail(historyLimit) : undefined,
       deliveredOf: (stream) => {
         // The hub says it to the author, and the author says back what it knows.
-        return authorOf(stream) === (hub ? author : this.#self) ? (this.#delivered.get(stream) ?? 0) : 0
+        return authorOf(stream) === (hub ? author : this.#self) ? this.#deliveries.of(stream) : 0
       },
-      undelivered: () => (hub ? [] : this.#undeliveredStreams()),
+      undelivered: () => (hub ? [] : this.#deliveries.undeliveredStreams),
       transmit: (payload) => void this.#transmits.push({ neighbour: id, payload }),
     })
-    const entries = new TokenBucket(EntriesPerSecond, EntriesPerSecond)
-    this.#links.set(id, { author, sync, entries, floors: new TokenBucket(1, FloorsAtOnce) })
+    this.#links.set(id, {
+      author,
+      sync,
+      have: (stream) => sync.have(stream),
+      entries: new TokenBucket(EntriesPerSecond, EntriesPerSecond),
+      floors: new TokenBucket(1, FloorsAtOnce),
+    })
     this.#schedule(sync)
     this.#collect(now)
   }
@@ -258,11 +191,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
       this.#log.release()
     }
     // Whatever is acknowledged is on disk before, as long as there is a disk.
-    if (this.#flushAt !== undefined && (!this.#storeFailed || now >= this.#flushAt)) {
-      this.flush()
-      if (this.#storeFailed) this.#flushAt = now + FlushRetryMs
-      else this.#postDisplaced(now)
-    }
+    if (this.#kept.handleTimeout(now, this.#noteStoreFailed) === true) this.#postDisplaced(now)
     if (this.#syncAt !== undefined && now >= this.#syncAt) {
       this.#syncAt = undefined
       for (const { sync } of this.#links.values()) {
@@ -275,19 +204,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
 
   /** Has on disk what came in. Never throws: a disk that fails is an event. */
   flush(): void {
-    this.#flushAt = undefined
-    try {
-      const needed = this.#log.size + 2 * this.#log.streamCount
-      if (this.#rewriteNeeded || this.#journal.records > 2 * needed + 1000) this.#rewrite()
-      else this.#journal.flush()
-      this.#storeFailed = false
-    } catch (error) {
-      if (!(error instanceof GonetError)) throw error
-      if (!this.#storeFailed) this.#events.push({ type: 'store-failed', error })
-      this.#storeFailed = true
-      this.#rewriteNeeded = true
-    }
-    this.#hasUnkept = false
+    this.#kept.flush(this.#noteStoreFailed)
   }
 
   pollTransmit(): ChatTransmit | undefined {
@@ -299,17 +216,17 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   }
 
   pollTimeout(): number | undefined {
-    return earliest(this.#flushAt, this.#releaseAt, this.#syncAt)
+    return earliest(this.#kept.pollTimeout(), this.#releaseAt, this.#syncAt)
   }
 
   #handleLines(now: number, link: Link, payload: LinesPayload): void {
     for (const line of payload.lines) {
       const { stream, floor, delivered } = line
-      this.#compareOwn(now, line)
+      if (this.#stream.isLostBy(line, this.#log)) this.#loseStream(now)
       if (floor !== undefined) this.#takeFloor(now, link, stream, floor)
       if (!this.#options.hub) {
         if (authorOf(stream) === this.#self) this.#setDelivered(now, stream, delivered)
-      } else if (authorOf(stream) === link.author && delivered < (this.#delivered.get(stream) ?? 0)) {
+      } else if (authorOf(stream) === link.author && delivered < this.#deliveries.of(stream)) {
         link.sync.noteNews(now, stream)
       }
     }
@@ -318,10 +235,6 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
     if (payload.digest !== this.#log.digest) return
     this.#log.release()
     for (const stream of learnt) this.#judgeDelivery(now, stream)
-  }
-
-  #schedule(sync: Neighbour): void {
-    this.#syncAt = earliest(this.#syncAt, sync.pollTimeout())
   }
 
   #handleFragment(now: number, id: string, link: Link, payload: FragmentPayload): void {
@@ -336,8 +249,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
       this.counters.count('chat-fragments')
       return
     }
-    const own = toHex(entry.author) === this.#self
-    if (!own && !this.#options.accepts(entry.author)) {
+    if (authorOf(entry.stream) !== this.#self && !this.#options.accepts(entry.author)) {
       this.counters.count('chat-author-unknown')
       return
     }
@@ -345,7 +257,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
     if (verdict !== 'added' && verdict !== 'known') {
       this.counters.count(verdict)
       // Its author may have lost what is here: it is to see that.
-      if (verdict === 'chat-entry-fork' && toHex(entry.author) === link.author) {
+      if (verdict === 'chat-entry-fork' && authorOf(entry.stream) === link.author) {
         link.sync.noteNews(now, entry.stream)
       }
       return
@@ -355,10 +267,10 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
       this.#judgeDelivery(now, entry.stream)
       return
     }
-    this.#journal.addEntry({ bytes: entry.bytes, waits: this.#log.admitted(entry.stream) < entry.sequence })
+    this.#kept.addEntry(now, entry)
     if (entry.stream === this.#stream.name) {
-      // Signed by us, and not here: proof that this is not all that we wrote. What it follows is known there.
-      if (entry.sequence <= this.#log.have(entry.stream)) this.#stream.confirmed = entry.sequence
+      // Signed by us, and not here: proof that this is not all that we wrote.
+      this.#stream.noteReturned(entry, this.#log)
       this.#loseStream(now)
     }
     this.#added(now, entry, id)
@@ -368,7 +280,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   /** After an entry has come, from a neighbour or from here. */
   #added(now: number, added: Entry, from: string | undefined): void {
     const { stream } = added
-    this.#flushAt ??= now + FlushMs
+    this.#kept.noteNews(now)
     for (const [id, { sync }] of this.#links) {
       if (id === from) continue
       sync.noteAdded(now, stream)
@@ -382,112 +294,35 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
   #collect(now: number, added?: Entry): void {
     this.#releaseAt = this.#log.isWaiting ? (this.#releaseAt ?? now + ParentsMs) : undefined
     for (let entry = this.#log.pollAdmitted(); entry !== undefined; entry = this.#log.pollAdmitted()) {
-      const { author, id, name, text } = entry
-      if (entry !== added) {
-        this.#journal.addShown(entry.stream, entry.sequence)
-        this.#flushAt ??= now + FlushMs
-      }
-      this.#hasUnkept = this.#flushAt !== undefined && !this.#storeFailed
-      const own = toHex(author) === this.#self
-      this.#events.push({ type: 'message', own, author, id, name, text, late: this.#isLate(now, entry) })
+      const { author, id, name, text, stream } = entry
+      if (entry !== added) this.#kept.addShown(now, entry)
+      this.#kept.noteToTell()
+      const own = authorOf(stream) === this.#self
+      const late = this.#lateness.show(now, entry)
+      this.#events.push({ type: 'message', own, author, id, name, text, late })
     }
   }
 
-  #isLate(now: number, entry: Entry): boolean {
-    const recent = this.#recentlyShown.findIndex(({ at }) => now - at < LateMs)
-    for (const { entry: old } of this.#recentlyShown.splice(0, recent < 0 ? Infinity : recent)) {
-      if (this.#shown === undefined || compareEntries(old, this.#shown) > 0) this.#shown = old
-    }
-    this.#recentlyShown.push({ at: now, entry })
-    return this.#shown !== undefined && compareEntries(entry, this.#shown) < 0
-  }
-
-  #undeliveredStreams(): readonly string[] {
-    return Array.from(this.#log.streams).filter(
-      (stream) => authorOf(stream) === this.#self && this.#undeliveredOf(stream) > 0,
-    )
-  }
-
-  /** What was trimmed counts no more. */
-  #undeliveredOf(stream: string): number {
-    const settled = Math.max(this.#delivered.get(stream) ?? 0, this.#log.base(stream)?.sequence ?? 0)
-    return Math.max(0, this.#log.have(stream) - settled)
+  #schedule(sync: Neighbour): void {
+    this.#syncAt = earliest(this.#syncAt, sync.pollTimeout())
   }
 
   /** The hub: whether more of a stream is now with every member online. */
   #judgeDelivery(now: number, stream: string): void {
-    if (!this.#options.hub) return
-    const author = authorOf(stream)
-    const before = this.#delivered.get(stream) ?? 0
-    let have = this.#log.have(stream)
-    // Of a guest's message the hub itself is a reader; of its own it needs another.
-    let isRead = author !== this.#self
-    for (const link of this.#links.values()) {
-      if (have <= before) return
-      if (link.author === author) continue
-      isRead = true
-      have = Math.min(have, link.sync.have(stream))
-    }
-    if (isRead) this.#setDelivered(now, stream, have)
+    if (this.#options.hub) this.#setDelivered(now, stream, this.#deliveries.judge(stream))
   }
 
   #setDelivered(now: number, stream: string, sequence: number): void {
-    const before = this.#delivered.get(stream) ?? 0
-    if (sequence <= before || sequence > this.#log.have(stream)) return
-    this.#delivered.set(stream, sequence)
-    if (authorOf(stream) !== this.#self) {
-      for (const { author, sync } of this.#links.values()) {
-        if (author !== authorOf(stream)) continue
-        sync.noteNews(now, stream)
-        this.#schedule(sync)
-      }
+    if (sequence <= this.#deliveries.of(stream) || sequence > this.#log.have(stream)) return
+    for (const id of this.#deliveries.set(stream, sequence)) this.#events.push({ type: 'delivered', id })
+    if (authorOf(stream) === this.#self) {
+      this.#kept.addDelivered(now, stream, sequence)
       return
     }
-    this.#journal.addDelivered(stream, sequence)
-    this.#flushAt ??= now + FlushMs
-    const first = Math.max(before, this.#log.base(stream)?.sequence ?? 0) + 1
-    for (let each = first; each <= sequence; each += 1) {
-      const entry = this.#log.entry(stream, each)
-      if (entry !== undefined) this.#events.push({ type: 'delivered', id: entry.id })
-    }
-  }
-
-  /**
-   * Where another has more of the stream that we write than we have, or something else, our state is not what
-   * it was. That another says so is no proof: of streams that began after the start, it cannot be.
-   */
-  #compareOwn(now: number, { stream, have, head }: VectorLine): void {
-    if (stream !== this.#stream.name) return
-    const ours = this.#log.hash(stream, have)
-    if (ours?.startsWith(head) === true) this.#stream.confirmed = Math.max(this.#stream.confirmed, have)
-    else if (this.#stream.isLoaded && (ours !== undefined || have > this.#log.have(stream)))
-      this.#loseStream(now)
-  }
-
-  /** Leaves the stream that we write to whoever has more of it, and takes what only we have to a new one. */
-  #loseStream(now: number): void {
-    const { name } = this.#stream
-    const have = this.#log.have(name)
-    const confirmed = Math.max(this.#stream.confirmed, this.#log.base(name)?.sequence ?? 0)
-    for (let sequence = confirmed + 1; sequence <= have; sequence += 1) {
-      const entry = this.#log.entry(name, sequence)
-      if (entry !== undefined) this.#displaced.push(entry.text)
-    }
-    this.#log.truncate(name, confirmed)
-    this.#stream = this.#newStream()
-    this.#rewriteNeeded = true
-    this.#flushAt ??= now + FlushMs
-  }
-
-  #postDisplaced(now: number): void {
-    for (let text = this.#displaced[0]; text !== undefined; text = this.#displaced[0]) {
-      try {
-        this.post(now, text)
-      } catch (error) {
-        if (!(error instanceof GonetError)) throw error
-        return
-      }
-      this.#displaced.shift()
+    for (const { author, sync } of this.#links.values()) {
+      if (author !== authorOf(stream)) continue
+      sync.noteNews(now, stream)
+      this.#schedule(sync)
     }
   }
 
@@ -502,8 +337,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
       }
     }
     if (!this.#log.skipTo(stream, floor)) return
-    this.#journal.addBase(stream, floor)
-    this.#flushAt ??= now + FlushMs
+    this.#kept.addBase(now, stream, floor)
     if (stream === this.#stream.name) this.#stream = this.#newStream()
     for (const each of this.#links.values()) {
       if (each === link) continue
@@ -512,37 +346,27 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
     }
   }
 
-  #rewrite(): void {
-    const own = Array.from(this.#delivered).filter(([stream]) => authorOf(stream) === this.#self)
-    this.#journal.rewrite({
-      entries: this.#log.entries.map(({ bytes, stream, sequence }) => ({
-        bytes,
-        waits: sequence > this.#log.admitted(stream),
-      })),
-      bases: this.#log.bases,
-      delivered: new Map(own),
-      incarnation: this.#log.have(this.#stream.name) > 0 ? this.#stream.incarnation : undefined,
-    })
-    this.#rewriteNeeded = false
+  /** Leaves the stream that we write to whoever has more of it, and takes what only we have to a new one. */
+  #loseStream(now: number): void {
+    this.#displaced.push(...this.#stream.giveUp(this.#log))
+    this.#stream = this.#newStream()
+    this.#kept.needRewrite(now)
   }
 
-  #load(): OwnStream | undefined {
-    const { entries, shown, bases, delivered, incarnation } = this.#journal.load()
-    for (const [stream, base] of bases) this.#log.skipTo(stream, base)
-    const seen = new Map(shown)
-    const restored = entries.flatMap(({ bytes, waits }) => {
-      const entry = this.#decodeKept(bytes)
-      if (entry === undefined) return []
-      const { stream, sequence } = entry
-      if (!waits) seen.set(stream, Math.max(seen.get(stream) ?? 0, sequence))
-      return [entry]
-    })
-    // What was shown before is not shown again; what waited is.
-    this.#log.restore(restored, (stream) => seen.get(stream) ?? 0)
-    for (const [stream, sequence] of delivered) this.#delivered.set(stream, sequence)
-    if (incarnation === undefined) return undefined
-    const name = streamOf(this.#options.author.publicKey, incarnation)
-    return { incarnation, name, isLoaded: true, confirmed: this.#log.have(name) }
+  #postDisplaced(now: number): void {
+    for (let text = this.#displaced[0]; text !== undefined; text = this.#displaced[0]) {
+      try {
+        this.post(now, text)
+      } catch (error) {
+        if (!(error instanceof GonetError)) throw error
+        return
+      }
+      this.#displaced.shift()
+    }
+  }
+
+  #newStream(): OwnStream {
+    return OwnStream.begin(this.#options.author.publicKey, this.#options.random)
   }
 
   #decodeKept(bytes: Uint8Array): Entry | undefined {
@@ -555,10 +379,8 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
     }
   }
 
-  #newStream(): OwnStream {
-    const incarnation = this.#options.random.bytes(8)
-    const name = streamOf(this.#options.author.publicKey, incarnation)
-    return { incarnation, name, isLoaded: false, confirmed: 0 }
+  readonly #noteStoreFailed = (error: GonetError): void => {
+    this.#events.push({ type: 'store-failed', error })
   }
 }
 

@@ -1,6 +1,5 @@
 /** What a replica has, per stream (author and incarnation), and how two replicas compare it. */
-import { concatenate, toHex } from '../core/encoding.js'
-import type { Crypto } from '../core/ports.js'
+import { toHex } from '../core/encoding.js'
 import { getUint48, HashBytes, hashBytes, setUint48 } from './entry.js'
 
 /** The most streams that a log holds, and that a neighbour may speak of. */
@@ -41,33 +40,4 @@ export function getBase(view: DataView, offset: number): Base | undefined {
   if (sequence === 0) return undefined
   const hash = toHex(new Uint8Array(view.buffer, view.byteOffset + offset + 4, HashBytes))
   return { sequence, hash, lamport: getUint48(view, offset + 4 + HashBytes) }
-}
-
-/**
- * The first 8 bytes, in hex, of the SHA-256 over the streams of which there is something, in ascending order,
- * each as author ‖ incarnation ‖ have (4) ‖ head (8).
- */
-export function digestOf(
-  crypto: Pick<Crypto, 'sha256'>,
-  states: Iterable<readonly [stream: string, state: StreamState]>,
-): string {
-  const lines = Array.from(states)
-    .filter(([, { have }]) => have > 0)
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-    .map(([stream, state]) => digestLine(stream, state))
-  return digestOfLines(crypto, lines)
-}
-
-/** What a digest is over, for one stream. */
-export function digestLine(stream: string, { have, head }: StreamState): Uint8Array {
-  const line = new Uint8Array(StreamBytes + 4 + HeadBytes)
-  line.set(hashBytes(stream, StreamBytes))
-  new DataView(line.buffer).setUint32(StreamBytes, have)
-  line.set(hashBytes(head, HeadBytes), StreamBytes + 4)
-  return line
-}
-
-/** @param lines in the ascending order of their streams */
-export function digestOfLines(crypto: Pick<Crypto, 'sha256'>, lines: readonly Uint8Array[]): string {
-  return toHex(crypto.sha256(concatenate(...lines)).subarray(0, DigestBytes))
 }

@@ -15,6 +15,8 @@ const MaxRemembered = 4096
 /** Addresses given out at a time, before those that can be reclaimed are. */
 const MaxLeases = 2 * MaxRemembered
 const StoreName = 'addresses'
+/** Addresses that come to stick within this time are written together: the disk may be what joins wait for. */
+const SaveIntervalMs = 1000
 
 /** An IPv4 network: its first address as a 32-bit number, and its prefix length in bits (8 to 30). */
 export interface Subnet {
@@ -99,6 +101,8 @@ export class AddressPool {
   /** The numbers of all of them. */
   readonly #taken = new Set<number>()
   #next = 2
+  #savedAt = -Infinity
+  #isSaved = true
 
   constructor(subnet: Subnet, store: Store) {
     this.#subnet = subnet
@@ -120,7 +124,8 @@ export class AddressPool {
   }
 
   /**
-   * Makes a member's address stick, across restarts too: the member was admitted.
+   * Makes a member's address stick, across restarts too: the member was admitted. What follows the latest writing
+   * closely is written by `handleTimeout` or `save`.
    * @throws GonetError `store-failed`: then it sticks until the restart
    */
   commit(now: number, publicKey: Uint8Array): void {
@@ -131,6 +136,29 @@ export class AddressPool {
     this.#provisional.delete(key)
     this.#use(this.#committed, { ...lease, usedAt: now })
     if (provisional === undefined) return
+    this.#isSaved = false
+    this.handleTimeout(now)
+  }
+
+  /** @throws GonetError `store-failed` */
+  handleTimeout(now: number): void {
+    if (now < this.#savedAt + SaveIntervalMs) return
+    this.#savedAt = now
+    this.save()
+  }
+
+  pollTimeout(): number | undefined {
+    return this.#isSaved ? undefined : this.#savedAt + SaveIntervalMs
+  }
+
+  /**
+   * Writes what has come to stick, if it is not written yet.
+   * @throws GonetError `store-failed`
+   */
+  save(): void {
+    if (this.#isSaved) return
+    // Not tried again when it fails: the next address brings all of them.
+    this.#isSaved = true
     const remembered = Array.from(this.#committed.values()).slice(-MaxRemembered)
     this.#store.write(StoreName, utf8(remembered.map((each) => `${each.key} ${each.number}\n`).join('')))
   }

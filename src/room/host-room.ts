@@ -122,6 +122,7 @@ export class HostRoom extends MemberMachine {
     this.#tunnels.handleTimeout(now)
     if (this.#silenceAt !== undefined && now >= this.#silenceAt) this.#dropSilent(now)
     this.#roster.handleTimeout(now)
+    this.#keepAddresses(() => this.#pool.handleTimeout(now))
   }
 
   protected pollOwnTimeout(): number | undefined {
@@ -129,6 +130,7 @@ export class HostRoom extends MemberMachine {
       this.#tunnels.pollTimeout(),
       this.#silenceAt,
       this.#roster.pollTimeout(),
+      this.#pool.pollTimeout(),
       this.#waiting.size > 0 ? this.underlay.gatheringEndsAt : undefined,
     )
   }
@@ -186,6 +188,11 @@ export class HostRoom extends MemberMachine {
 
   protected whyNot(): GonetError {
     return noBackend()
+  }
+
+  protected override end(failure?: GonetError): void {
+    if (this.ended === undefined) this.#keepAddresses(() => this.#pool.save())
+    super.end(failure)
   }
 
   #handleHost(now: number, event: HostEvent): void {
@@ -269,7 +276,7 @@ export class HostRoom extends MemberMachine {
     Object.assign(member, { tunnel, name, address, heardAt: now })
     if (before !== undefined) this.#tunnels.remove(now, before)
     this.underlay.assignAddresses(tunnel.id, [address, member.address6])
-    this.#commitAddress(now, publicKey)
+    this.#keepAddresses(() => this.#pool.commit(now, publicKey))
     this.#silenceAt ??= now + MemberSilenceMs
     // A rejoined member may have lost what it had: sync with it begins anew.
     this.chat.addNeighbour(now, key, publicKey)
@@ -342,9 +349,9 @@ export class HostRoom extends MemberMachine {
   }
 
   /** A disk that fails costs the member its address at the next start of the host, and nobody the room. */
-  #commitAddress(now: number, publicKey: Uint8Array): void {
+  #keepAddresses(action: () => void): void {
     try {
-      this.#pool.commit(now, publicKey)
+      action()
     } catch (error) {
       if (!(error instanceof GonetError)) throw error
       this.events.push(storeFailed(error))

@@ -1,5 +1,6 @@
 /** The host's side of the roster: numbered, signed, its changes gathered, sent in pieces (docs/protocol.md). */
 import { toBase64 } from '../core/encoding.js'
+import { earliest } from '../core/machine.js'
 import type { RoomId } from '../core/room-id.js'
 import { isNewer, type RosterMember, type RosterNumber, writeRoster } from '../core/roster.js'
 import { fragmentRoster, type RosterFragment } from './control.js'
@@ -7,7 +8,7 @@ import { fragmentRoster, type RosterFragment } from './control.js'
 /** Changes that follow one another are gathered this long. */
 const GatherMs = 250
 /** The same for each member, where that is longer: a roster grows with its members, and goes to all of them. */
-const GatherMsPerMember = 4
+const GatherMsPerMember = 10
 /** A member that asks for a roster gets it this often at most. */
 const RepeatMs = 200
 
@@ -26,9 +27,15 @@ export class RosterPublisher {
   #term = 0
   #version = 0
   #fragments: readonly RosterFragment[] = []
+  #madeAt = -Infinity
+  /** Whom the latest roster names as online, and whom the latest that went to everybody names. */
+  #online: ReadonlySet<string> = new Set()
   #published: ReadonlySet<string> = new Set()
-  #hasChanged = false
   #publishedAt = -Infinity
+  #publishedVersion = 0
+  #hasChanged = false
+  /** Newcomers that have asked for a roster before there was one that names them: no other is for them. */
+  readonly #waiting = new Set<string>()
   readonly #sentAt = new Map<string, number>()
 
   constructor(options: RosterPublisherOptions) {
@@ -48,44 +55,76 @@ export class RosterPublisher {
   /** Notes that the members have changed. The first change goes out at once, those that follow are gathered. */
   change(now: number): void {
     this.#hasChanged = true
-    if (now >= this.#gatheredAt) this.#publish(now)
+    if (now >= this.#publishAt) this.#publish(now)
   }
 
   /** Has a member on the roster that the others have, before they hear of it in another way. */
   introduce(now: number, member: string): void {
-    if (this.#hasChanged && !this.#published.has(member)) this.#publish(now)
+    if (this.#isOutdated && !this.#published.has(member)) this.#publish(now)
   }
 
   /** Answers a member that says which roster it has. @returns whether it lacks the newest */
   answer(now: number, member: string, has: RosterNumber): boolean {
     if (!isNewer(this.number, has)) return false
-    if (now >= (this.#sentAt.get(member) ?? -Infinity) + RepeatMs) this.#send(now, member)
+    if (!this.#online.has(member)) this.#waiting.add(member)
+    else if (now >= (this.#sentAt.get(member) ?? -Infinity) + RepeatMs) this.#send(now, member)
     return true
   }
 
   handleTimeout(now: number): void {
-    if (this.#hasChanged && now >= this.#gatheredAt) this.#publish(now)
+    if (this.#isOutdated && now >= this.#publishAt) this.#publish(now)
+    else if (this.#waiting.size > 0 && now >= this.#greetAt) this.#greet(now)
   }
 
   pollTimeout(): number | undefined {
-    return this.#hasChanged ? this.#gatheredAt : undefined
+    return earliest(
+      this.#isOutdated ? this.#publishAt : undefined,
+      this.#waiting.size > 0 ? this.#greetAt : undefined,
+    )
   }
 
-  get #gatheredAt(): number {
+  /** Whether not everybody was sent what there is. */
+  get #isOutdated(): boolean {
+    return this.#hasChanged || this.#version !== this.#publishedVersion
+  }
+
+  get #publishAt(): number {
     return this.#publishedAt + Math.max(GatherMs, this.#published.size * GatherMsPerMember)
   }
 
+  get #greetAt(): number {
+    return this.#madeAt + GatherMs
+  }
+
   #publish(now: number): void {
-    const { sign, room } = this.#options
-    this.#hasChanged = false
-    this.#publishedAt = now
-    this.#version += 1
-    const members = this.#options.members()
+    const members = this.#make(now)
     this.#published = new Set(members.map(({ publicKey }) => toBase64(publicKey)))
+    this.#publishedAt = now
+    this.#publishedVersion = this.#version
+    this.#waiting.clear()
+    for (const { publicKey, online } of members.slice(1)) if (online) this.#send(now, toBase64(publicKey))
+  }
+
+  /** Newcomers have joined when they have a roster, and need not wait until it is time to send it to everybody. */
+  #greet(now: number): void {
+    this.#make(now)
+    const waiting = Array.from(this.#waiting)
+    this.#waiting.clear()
+    for (const member of waiting) if (this.#online.has(member)) this.#send(now, member)
+  }
+
+  #make(now: number): readonly RosterMember[] {
+    const { sign, room } = this.#options
+    const members = this.#options.members()
+    this.#hasChanged = false
+    this.#madeAt = now
+    this.#version += 1
+    const online = members.filter((member) => member.online)
+    this.#online = new Set(online.map(({ publicKey }) => toBase64(publicKey)))
     const roster = writeRoster(sign, room, { ...this.number, members })
     this.#fragments = fragmentRoster(this.number, roster)
     this.#sentAt.clear()
-    for (const { publicKey, online } of members.slice(1)) if (online) this.#send(now, toBase64(publicKey))
+    return members
   }
 
   #send(now: number, member: string): void {

@@ -54,14 +54,12 @@ export class RosterReader {
     const before = this.#byKey
     this.#roster = roster
     this.#byKey = byKey
-    const isOnlineIn = (members: ReadonlyMap<string, RosterMember>, { publicKey }: RosterMember): boolean =>
-      members.get(toBase64(publicKey))?.online ?? false
+    const isOnlineIn = (members: ReadonlyMap<string, RosterMember>, key: string): boolean =>
+      members.get(key)?.online ?? false
     // A host that begins anew has nobody on its roster at first.
-    const gone = Array.from(before.values()).filter(
-      (member) => member.online && !isOnlineIn(this.#byKey, member),
-    )
-    const come = roster.members.filter((member) => member.online && !isOnlineIn(before, member))
-    return [...gone.map((member) => ({ ...member, online: false })), ...come]
+    const gone = Array.from(before).filter(([key, member]) => member.online && !isOnlineIn(byKey, key))
+    const come = Array.from(byKey).filter(([key, member]) => member.online && !isOnlineIn(before, key))
+    return [...gone.map(([, member]) => ({ ...member, online: false })), ...come.map(([, member]) => member)]
   }
 
   #read(hostKey: Uint8Array, bytes: Uint8Array): Roster | undefined {

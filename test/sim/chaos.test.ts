@@ -4,25 +4,22 @@
  */
 import { describe, expect, it } from 'vitest'
 import { Chaos } from './chaos.js'
+import { seedsToRun } from './seeds.js'
 
-const wanted = process.env['GONET_SEED']
-const count = Number(process.env['GONET_SEEDS'] ?? 6)
-const seeds = wanted === undefined ? Array.from({ length: count }, (_, index) => String(index)) : [wanted]
-
-describe.each(seeds)('in chaos with seed %s', (seed) => {
+describe.each(seedsToRun(6))('in chaos with seed %s', (seed) => {
   it('nothing is lost, nothing is shown twice, what counts as delivered is, and everybody comes back', () => {
     const chaos = new Chaos(seed)
     chaos.begin()
     for (let action = 0; action < 60; action += 1) chaos.act()
     chaos.calmDown()
 
-    expect(chaos.violations).toEqual([])
+    expect(chaos.violations, chaos.story).toEqual([])
     for (const { name, shown, missing } of chaos.logs()) {
-      expect(missing, `what ${name} lacks`).toEqual([])
+      expect(missing, `what ${name} lacks\n${chaos.story}`).toEqual([])
       expect(shown.length, `what ${name} was shown more than once`).toBe(new Set(shown).size)
     }
-    expect(chaos.undelivered).toEqual([])
+    expect(chaos.undelivered, chaos.story).toEqual([])
     expect(chaos.datagramsPerSecond(20_000), 'for each member of a room that is quiet').toBeLessThan(6)
-    expect(chaos.violations).toEqual([])
+    expect(chaos.violations, chaos.story).toEqual([])
   }, 60_000)
 })

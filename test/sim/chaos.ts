@@ -55,6 +55,11 @@ export class Chaos {
     return this.#all.filter(({ machine }) => machine.undelivered > 0).map(({ name }) => name)
   }
 
+  /** What was done, line by line. */
+  get story(): string {
+    return this.#trace.join('\n')
+  }
+
   begin(): void {
     this.#startHost()
     for (let number = 0; number < Guests; number += 1) this.#startGuest(`guest ${number}`)
@@ -211,7 +216,7 @@ export class Chaos {
     try {
       this.#internet.runUntil(what, withinMs, holds)
     } catch (error) {
-      throw new Error(this.#trace.join('\n'), { cause: error })
+      throw new Error(`${this.story}\n${String(error)}`, { cause: error })
     }
   }
 

@@ -25,4 +25,4 @@ it(`a room of ${Guests} guests is up in 5 s, and has what each of them says exac
     expect(shown.toSorted()).toEqual(texts.filter((text) => text !== `${name} says hello`).toSorted())
   }
   expect(new Set(host.machine.members.map(({ address }) => address)).size).toBe(all.length)
-}, 120_000)
+}, 300_000)

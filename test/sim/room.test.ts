@@ -1,16 +1,14 @@
 /** Whole rooms on a simulated internet: a failing seed is printed, and replays with GONET_SEED=… */
 import { describe, expect, it } from 'vitest'
 import { SeededRandom } from './seeded-random.js'
+import { seedsToRun } from './seeds.js'
 import { Calm, type SimulatedMember, Storm } from './simulated-internet.js'
 import { SimulatedRoom } from './simulated-room.js'
 
 const Guests = 20
 const Rounds = 3
-const wanted = process.env['GONET_SEED']
-const count = Number(process.env['GONET_SEEDS'] ?? 3)
-const seeds = wanted === undefined ? Array.from({ length: count }, (_, index) => String(index)) : [wanted]
 
-describe.each(seeds)('seed %s', (seed) => {
+describe.each(seedsToRun(3))('seed %s', (seed) => {
   it('brings a host and 20 guests together, and every message to each of them exactly once', () => {
     const simulated = new SimulatedRoom(seed, Storm)
     const { internet } = simulated

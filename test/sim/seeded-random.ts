@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { Random } from '../../src/core/ports.js'
 
 /** A Random that gives the same for the same seed: SHA-256 in counter mode. */
@@ -13,7 +13,7 @@ export class SeededRandom implements Random {
 
   bytes(length: number): Uint8Array {
     while (this.#pool.length < length) {
-      const block = createHash('sha256').update(`${this.#seed}/${this.#counter}`).digest()
+      const block = hash('sha256', `${this.#seed}/${this.#counter}`, 'buffer')
       this.#counter += 1
       this.#pool = Buffer.concat([this.#pool, block])
     }

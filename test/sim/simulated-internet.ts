@@ -29,6 +29,8 @@ export class SimulatedMember {
   address: SocketAddress
   readonly machine: RoomMachine
   readonly events: RoomEvent[] = []
+  /** The same by name: conditions look at them at every step. */
+  readonly #byName = new Map<RoomEvent['event'], RoomEvent[]>()
 
   constructor(name: string, address: SocketAddress, machine: RoomMachine) {
     this.name = name
@@ -36,10 +38,16 @@ export class SimulatedMember {
     this.machine = machine
   }
 
-  of<Name extends RoomEvent['event']>(name: Name): Extract<RoomEvent, { readonly event: Name }>[] {
-    return this.events.filter(
-      (event): event is Extract<RoomEvent, { readonly event: Name }> => event.event === name,
-    )
+  /** Its events of one name, in the order in which they came. */
+  of<Name extends RoomEvent['event']>(name: Name): readonly Extract<RoomEvent, { readonly event: Name }>[] {
+    return (this.#byName.get(name) ?? []) as Extract<RoomEvent, { readonly event: Name }>[]
+  }
+
+  note(event: RoomEvent): void {
+    this.events.push(event)
+    const namesakes = this.#byName.get(event.event)
+    if (namesakes === undefined) this.#byName.set(event.event, [event])
+    else namesakes.push(event)
   }
 
   get texts(): string[] {
@@ -62,6 +70,8 @@ export class SimulatedInternet {
   readonly cutOff: Set<SimulatedMember> = new Set()
   /** Told of everything that happens, as it happens. */
   onEvent: (member: SimulatedMember, event: RoomEvent) => void = () => undefined
+  /** Told of every datagram that a member sends, whether it arrives or not. */
+  onDatagram: (source: SocketAddress, datagram: Datagram) => void = () => undefined
   readonly #random: SeededRandom
   readonly #byAddress = new Map<string, SimulatedMember>()
   /** When each member that runs wants to wake. */
@@ -112,6 +122,12 @@ export class SimulatedInternet {
     this.#byAddress.set(formatSocketAddress(address), member)
   }
 
+  /** Has a datagram arrive at once that somebody sent who is no member. */
+  inject(source: SocketAddress, { destination, bytes }: Datagram): void {
+    const receiver = this.#byAddress.get(formatSocketAddress(destination))
+    if (receiver !== undefined) this.#deliver(source, receiver, bytes)
+  }
+
   /** Gives a member's machine an input. */
   input<Result>(member: SimulatedMember, call: (machine: RoomMachine, now: number) => Result): Result {
     const result = call(member.machine, this.now)
@@ -158,7 +174,7 @@ export class SimulatedInternet {
       else this.#signal(member, sent.signal)
     }
     for (let event = machine.pollEvent(); event !== undefined; event = machine.pollEvent()) {
-      member.events.push(event)
+      member.note(event)
       this.onEvent(member, event)
     }
     const wakeAt = machine.pollTimeout()
@@ -175,6 +191,7 @@ export class SimulatedInternet {
 
   #carry(member: SimulatedMember, { destination, bytes }: Datagram): void {
     this.sent += 1
+    this.onDatagram(member.address, { destination, bytes })
     const copies = this.#random.fraction() < this.weather.doubled ? 2 : 1
     const target = formatSocketAddress(destination)
     const { address } = member
@@ -184,9 +201,14 @@ export class SimulatedInternet {
       this.#queue.add(this.now + least + (most - least) * this.#random.fraction(), () => {
         const receiver = this.#byAddress.get(target)
         if (receiver === undefined || this.cutOff.has(receiver)) return
-        this.input(receiver, (machine, now) => machine.handleDatagram(now, address, bytes.slice()))
+        this.#deliver(address, receiver, bytes)
       })
     }
+  }
+
+  #deliver(source: SocketAddress, receiver: SimulatedMember, bytes: Uint8Array): void {
+    // Receivers may write into what they get.
+    this.input(receiver, (machine, now) => machine.handleDatagram(now, source, bytes.slice()))
   }
 
   #signal(member: SimulatedMember, transmit: SignalTransmit): void {

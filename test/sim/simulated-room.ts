@@ -2,19 +2,21 @@
 import { identityFromSeed } from '../../src/core/identity.js'
 import type { SocketAddress } from '../../src/core/machine.js'
 import { parseSubnet } from '../../src/core/overlay.js'
+import type { Crypto } from '../../src/core/ports.js'
 import { defaultRoomId, type RoomId } from '../../src/core/room-id.js'
-import { nodeCrypto as crypto } from '../../src/node/crypto.js'
 import { nodeNoiseCrypto as noiseCrypto } from '../../src/node/noise-crypto.js'
 import { GuestRoom } from '../../src/room/guest-room.js'
 import { HostRoom } from '../../src/room/host-room.js'
 import type { RoomMachineOptions } from '../../src/room/room-machine.js'
 import { MemoryStore } from './memory-store.js'
 import { SeededRandom } from './seeded-random.js'
+import { simulatedCrypto } from './simulated-crypto.js'
 import { SimulatedInternet, SimulatedMember, type Weather } from './simulated-internet.js'
 
 export class SimulatedRoom {
   readonly internet: SimulatedInternet
   readonly room: RoomId
+  readonly #crypto: Crypto = simulatedCrypto()
   readonly #random: SeededRandom
   readonly #hostSeed: Uint8Array
   readonly #disks = new Map<string, MemoryStore>()
@@ -28,13 +30,13 @@ export class SimulatedRoom {
     this.#random = new SeededRandom(seed)
     this.#hostSeed = this.#random.fork('host key').bytes(32)
     this.#historyLimit = options.historyLimit ?? 200
-    this.room = defaultRoomId(crypto, identityFromSeed(crypto, this.#hostSeed).publicKey)
+    this.room = defaultRoomId(this.#crypto, identityFromSeed(this.#crypto, this.#hostSeed).publicKey)
     this.internet = new SimulatedInternet(this.#random.fork('internet'), weather)
   }
 
   /** Starts the host, or starts it again with what it had on disk. */
   startHost(): SimulatedMember {
-    const identity = identityFromSeed(crypto, this.#hostSeed)
+    const identity = identityFromSeed(this.#crypto, this.#hostSeed)
     const address = { address: '192.0.2.1', port: 1000 }
     const invite = `gonet://join/${this.room}`
     const subnet = parseSubnet('10.7.0.0/16')
@@ -47,7 +49,7 @@ export class SimulatedRoom {
     name: string,
     { timeoutMs, isBackendUp = true }: { readonly timeoutMs?: number; readonly isBackendUp?: boolean } = {},
   ): SimulatedMember {
-    const identity = identityFromSeed(crypto, this.#random.fork(`key of ${name}`).bytes(32))
+    const identity = identityFromSeed(this.#crypto, this.#random.fork(`key of ${name}`).bytes(32))
     const address = this.#newAddress()
     const machine = new GuestRoom({ ...this.#options(name, address), identity, timeoutMs })
     return this.internet.add(new SimulatedMember(name, address, machine), isBackendUp)
@@ -80,7 +82,7 @@ export class SimulatedRoom {
     return {
       room: this.room,
       name,
-      crypto,
+      crypto: this.#crypto,
       noiseCrypto,
       random: this.#random.fork(`${name} ${this.#started}`),
       wall: { unixMs: () => 1_800_000_000_000 + this.internet.now + (this.#clocks.get(name) ?? 0) },

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest'
 import { compareEntries, type Entry, MaxTime } from '../../src/chat/entry.js'
-import { ChatLog, Window } from '../../src/chat/log.js'
+import { ChatLog } from '../../src/chat/log.js'
+import { Window } from '../../src/chat/stream.js'
 import { NoHead } from '../../src/chat/vector.js'
 import { nodeCrypto as crypto } from '../../src/node/crypto.js'
 import { SeededRandom } from '../sim/seeded-random.js'

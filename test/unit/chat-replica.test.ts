@@ -43,6 +43,19 @@ describe('messages', () => {
     },
   )
 
+  it('of a member that is back go at once, also while it finds out what it lacks', () => {
+    const [net, hub, one] = newRoom(1, 'back') as [ChatNet, Node, Node]
+    net.post(one, 'before')
+    net.run(1000)
+    net.disconnect(one)
+    net.restart(one)
+    net.connect(one)
+    net.run(0)
+    net.post(one, 'at once')
+    net.run(200)
+    expect(hub.shown).toEqual(['before', 'at once'])
+  })
+
   it('are shown after those that they answer, whatever comes first', () => {
     const [net, hub, one, two] = newRoom(2, 'answers') as [ChatNet, Node, Node, Node]
     net.quality = Bad

@@ -83,6 +83,40 @@ describe('the address pool', () => {
     expect(restarted.allocate(0, keys[2]!, never)).toBe('10.7.0.2')
   })
 
+  it('writes those that follow one another closely together', () => {
+    const writes: number[] = []
+    const write = store.write.bind(store)
+    let now = 0
+    store.write = (name, bytes) => {
+      writes.push(now)
+      write(name, bytes)
+    }
+    for (const [index, key] of keys.slice(0, 5).entries()) {
+      now = index * 100
+      pool.allocate(now, key, never)
+      pool.commit(now, key)
+    }
+    expect(writes).toEqual([0])
+    now = pool.pollTimeout()!
+    expect(now).toBe(1000)
+    pool.handleTimeout(now)
+    expect([writes, pool.pollTimeout()]).toEqual([[0, 1000], undefined])
+    pool.save()
+    expect(writes).toHaveLength(2)
+    expect(new AddressPool(subnet, store).allocate(0, keys[4]!, never)).toBe('10.7.0.6')
+  })
+
+  it('writes what waits when it is told to', () => {
+    for (const key of keys.slice(0, 2)) {
+      pool.allocate(0, key, never)
+      pool.commit(0, key)
+    }
+    pool.save()
+    expect(pool.pollTimeout()).toBeUndefined()
+    const restarted = new AddressPool(subnet, store)
+    expect(restarted.allocate(0, keys[1]!, never)).toBe('10.7.0.3')
+  })
+
   it('survives a store that was damaged', () => {
     store.write('addresses', new TextEncoder().encode('nonsense\n\n10.7.0.2 x\nAAAA 10.7.0.99\n'))
     expect(new AddressPool(subnet, store).allocate(0, keys[0]!, never)).toBe('10.7.0.2')

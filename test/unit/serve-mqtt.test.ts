@@ -14,6 +14,8 @@ import { ManualClock } from '../contract/manual-clock.js'
 /** Below it a wildcard may stand. */
 const box = 'a/1/topic/host'
 const local = { address: '127.0.0.1', port: 0 }
+/** The packet with which a client begins. */
+const connect = Uint8Array.of(0x10, 12, 0, 4, ...Buffer.from('MQTT'), 4, 2, 0, 60, 0, 0)
 let broker: MqttBroker | undefined
 
 const serve = async (limits: MqttBrokerLimits = {}): Promise<MqttBroker> => {
@@ -112,9 +114,13 @@ describe('what strangers can fill', () => {
   it('is one packet of a bounded size', async () => {
     const served = await serve({ maxPacketBytes: 1000 })
     const big = await client(served)
-    const ended = closed(big)
-    big.publish(`${box}/b`, Buffer.alloc(1001), { qos: 1 }, () => undefined)
-    await ended
+    const ended = closed(big).then(() => 'ended')
+    const taken = new Promise((resolve) => {
+      big.publish(`${box}/b`, Buffer.alloc(1001), { qos: 1 }, (error) => {
+        if (!error) resolve('taken')
+      })
+    })
+    expect(await Promise.race([ended, taken])).toBe('ended')
     const fits = await client(served)
     await fits.publishAsync(`${box}/b`, Buffer.alloc(900), { qos: 1 })
   })
@@ -135,8 +141,12 @@ describe('what strangers can fill', () => {
     const served = await serve({ maxConnections: 2 })
     const [first] = [await client(served), await client(served)]
     const third = await tcp(served)
-    third.resume()
-    await once(third, 'close')
+    const outcome = Promise.race([
+      once(third, 'data').then(() => 'let in'),
+      once(third, 'close').then(() => 'ended'),
+    ])
+    third.write(connect)
+    expect(await outcome).toBe('ended')
     await first.endAsync()
     await client(served)
   })
@@ -198,6 +208,7 @@ describe('what strangers can fill', () => {
       const served = await serve({ maxConnections: 16, ownerOf })
       const [first] = [await stranger(served, '127.0.0.2'), await stranger(served, '127.0.0.2')]
       const third = await tcp(served, '127.0.0.2')
+      third.write(connect)
       const [answer] = (await once(third, 'data')) as [Buffer]
       expect([...answer]).toEqual([0x20, 2, 0, 3])
       await once(third, 'close')

@@ -102,6 +102,22 @@ describe('RekeyTimeout', () => {
     net.run(3000)
     expect(sentBy(net, a, since).filter(([type]) => type === 1)).toEqual([[1, 148, 4900]])
   })
+
+  it('is shorter at first where the caller knows that there is a way', () => {
+    const { net, a } = createPair()
+    net.deliver = () => false
+    a.device.initiate(net.now, 'b')
+    const since = net.now
+    net.run(14_500)
+    const gaps = [0, ...constants.FirstRekeyTimeoutsMs, constants.RekeyTimeoutMs, constants.RekeyTimeoutMs]
+    const sent = sentBy(net, a, since).map(([, , at]) => at!)
+    expect(sent).toHaveLength(gaps.length)
+    for (const [index, at] of sent.entries()) {
+      const sinceLast = at - (sent[index - 1] ?? 0)
+      expect(sinceLast).toBeGreaterThanOrEqual(gaps[index]!)
+      expect(sinceLast).toBeLessThanOrEqual(gaps[index]! + constants.RekeyTimeoutJitterMaxMs + 1)
+    }
+  })
 })
 
 describe('KeepaliveTimeout', () => {

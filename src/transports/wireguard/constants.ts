@@ -35,6 +35,11 @@ export const CookieRefreshTimeMs = 120_000
 
 /** Section 6.1: retries carry a jitter, so that two peers do not keep colliding. */
 export const RekeyTimeoutJitterMaxMs = 334
+/**
+ * How long the first initiations of an attempt wait where the caller has just found a way to the peer: RekeyTimeout
+ * of section 6.1 would have whoever joins pay five seconds for one lost datagram.
+ */
+export const FirstRekeyTimeoutsMs: readonly number[] = [1_000, 2_000]
 /** Section 5.1: initiations of one peer that come faster than 50 a second are a flood. */
 export const HandshakeInitiationIntervalMs = 20
 /** Section 5.4.6: packets are padded with zeros to a multiple of this. */

@@ -30,7 +30,8 @@ import {
   TransportHeaderLength,
 } from './messages.js'
 import { TimestampSource } from './tai64n.js'
-import { Tunnel, type TunnelEnvironment } from './tunnel.js'
+import { Tunnel } from './tunnel.js'
+import type { TunnelEnvironment } from './tunnel-environment.js'
 import { WakeQueue } from './wake-queue.js'
 
 export interface DeviceOptions {
@@ -181,7 +182,8 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
 
   /**
    * Starts a handshake now, even where the last initiation was sent less than RekeyTimeout ago: only the
-   * caller knows that it had no way then. Nothing happens for unknown peers.
+   * caller knows that it had no way then. Until it is answered it is repeated after FirstRekeyTimeouts, and then as
+   * any other. Nothing happens for unknown peers.
    */
   initiate(now: number, id: string): void {
     const tunnel = this.#byId.get(id)

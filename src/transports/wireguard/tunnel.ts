@@ -3,76 +3,38 @@
  * device, which finds the peer that a datagram or packet belongs to.
  */
 import type { SocketAddress } from '../../core/machine.js'
-import type { Random, Wall } from '../../core/ports.js'
-import {
-  HandshakeInitiationIntervalMs,
-  KeepaliveTimeoutMs,
-  MaxStagedPackets,
-  RejectAfterTimeMs,
-  RekeyAfterTimeMs,
-  RekeyAttemptTimeMs,
-  RekeyTimeoutJitterMaxMs,
-  RekeyTimeoutMs,
-} from './constants.js'
+import { KeepaliveTimeoutMs, RejectAfterTimeMs, RekeyAfterTimeMs, RekeyTimeoutMs } from './constants.js'
 import { CookieGenerator } from './cookie.js'
-import type { DeviceCounters } from './counters.js'
-import type { NoiseCrypto, PrivateKey } from './crypto.js'
-import type { DeviceEvent, DeviceTransmit } from './device-events.js'
 import {
   authenticateInitiation,
-  consumeResponse,
-  createInitiation,
   createResponse,
   type OpenedInitiation,
-  type PendingInitiation,
   type RemoteStatic,
 } from './handshake.js'
+import { HandshakeAttempt, newEphemeral } from './handshake-attempt.js'
+import { InitiationGuard } from './initiation-guard.js'
 import { readInnerHeader } from './inner-packet.js'
+import { Liveness } from './liveness.js'
 import type { CookieReply, Response, Transport } from './messages.js'
 import { Session } from './session.js'
 import { Sessions } from './sessions.js'
-import { isLater, TimestampLength, type TimestampSource } from './tai64n.js'
+import { StagedPackets } from './staged-packets.js'
 import { type TimerName, Timers } from './timers.js'
-
-/** What a tunnel needs of its device. */
-export interface TunnelEnvironment {
-  readonly crypto: NoiseCrypto
-  readonly random: Random
-  readonly wall: Wall
-  readonly timestamps: TimestampSource
-  readonly privateKey: PrivateKey
-  readonly counters: DeviceCounters
-  readonly rekeyAfterMessages: number
-  readonly rejectAfterMessages: number
-  /** Where a message to a peer without an endpoint is going to be sent; undefined where nobody knows. */
-  routeOf(peer: string, replyTo: SocketAddress | undefined): SocketAddress | undefined
-  /** A random index, unique in the device, that from now on leads to this tunnel. */
-  reserveIndex(tunnel: Tunnel): number
-  releaseIndex(index: number): void
-  /** The peer whose allowed addresses hold this one. */
-  ownerOf(packet: Uint8Array, offset: number, addressLength: 4 | 16): Tunnel | undefined
-  transmit(transmit: DeviceTransmit): void
-  emit(event: DeviceEvent): void
-}
-
-const Keepalive = new Uint8Array(0)
+import type { TunnelEnvironment } from './tunnel-environment.js'
 
 export class Tunnel {
   readonly id: string
   readonly remote: RemoteStatic
   readonly #environment: TunnelEnvironment
-  readonly #persistentKeepaliveMs: number | undefined
+  readonly #keepsAlive: boolean
   readonly #timers = new Timers()
+  readonly #liveness: Liveness
+  readonly #attempt: HandshakeAttempt
+  readonly #initiations = new InitiationGuard()
   readonly #sessions: Sessions
   readonly #cookies: CookieGenerator
-  readonly #staged: Uint8Array[] = []
+  readonly #staged: StagedPackets
   #endpoint: SocketAddress | undefined
-  #pending: PendingInitiation | undefined
-  #attemptStartedAt = 0
-  #initiationSentAt = Number.NEGATIVE_INFINITY
-  #initiationReceivedAt = Number.NEGATIVE_INFINITY
-  #greatestTimestamp: Uint8Array = new Uint8Array(TimestampLength)
-  #anotherKeepaliveDue = false
   #renewedBeforeRejection = false
   #reportedSource: SocketAddress | undefined
 
@@ -86,71 +48,74 @@ export class Tunnel {
     this.#environment = environment
     this.id = id
     this.remote = remote
-    this.#persistentKeepaliveMs = persistentKeepaliveMs
+    this.#keepsAlive = persistentKeepaliveMs !== undefined
     this.#endpoint = endpoint
+    this.#liveness = new Liveness(this.#timers, environment.random, persistentKeepaliveMs)
+    this.#attempt = new HandshakeAttempt({
+      environment,
+      remote,
+      timers: this.#timers,
+      reserveIndex: () => environment.reserveIndex(this),
+      transmit: (now, bytes) => this.#transmitHandshake(now, bytes, undefined),
+    })
     this.#sessions = new Sessions((index) => environment.releaseIndex(index))
     this.#cookies = new CookieGenerator(environment.crypto, remote.publicKey)
+    this.#staged = new StagedPackets(environment.counters)
   }
 
   /** Opens the NAT's mapping that persistent keepalives are to keep open, where it is known where to. */
   start(now: number): void {
-    if (this.#persistentKeepaliveMs !== undefined && this.#endpoint !== undefined) this.#sendKeepalive(now)
+    if (this.#keepsAlive && this.#endpoint !== undefined) this.#sendKeepalive(now)
   }
 
   /** Sends an initiation now, whenever the last one was. */
   initiate(now: number): void {
-    this.#attemptStartedAt = now
-    this.#sendInitiation(now)
+    this.#attempt.start(now)
   }
 
   /** Seals and sends an inner packet, or stages it and sees to a handshake. */
   send(now: number, packet: Uint8Array): void {
-    // Someone still wants to get through (section 6.4): the attempt's time starts again.
-    this.#attemptStartedAt = now
-    this.#stage(packet)
+    this.#attempt.prolong(now)
+    this.#staged.add(packet)
     this.#sendStaged(now)
   }
 
   /** @throws DecodeError for a forged one */
   handleInitiation(now: number, source: SocketAddress, opened: OpenedInitiation): void {
     const { counters, crypto } = this.#environment
-    const timestamp = authenticateInitiation(opened, this.remote)
-    if (!isLater(timestamp, this.#greatestTimestamp)) {
-      counters.replayedInitiation++
+    const verdict = this.#initiations.accept(now, authenticateInitiation(opened, this.remote))
+    if (verdict !== 'accepted') {
+      counters[verdict]++
       return
     }
-    if (now < this.#initiationReceivedAt + HandshakeInitiationIntervalMs) {
-      counters.floodedInitiation++
-      return
-    }
-    this.#greatestTimestamp = timestamp
-    this.#initiationReceivedAt = now
-
     const index = this.#environment.reserveIndex(this)
-    const { bytes, keys } = createResponse(crypto, this.remote, opened, this.#newEphemeral(), index)
+    const { bytes, keys } = createResponse(
+      crypto,
+      this.remote,
+      opened,
+      newEphemeral(this.#environment),
+      index,
+    )
     this.#sessions.addAsResponder(new Session(crypto, keys, false, now, this.#unixMs()))
-    this.#sessionDerived(now)
+    this.#liveness.sessionDerived(now)
     this.#authenticatedReceived(now, source)
     this.#transmitHandshake(now, bytes, source)
   }
 
   /** @throws DecodeError for a forged one */
   handleResponse(now: number, source: SocketAddress, message: Response): void {
-    const { counters, crypto, privateKey } = this.#environment
-    const pending = this.#pending
-    if (pending?.sender !== message.receiver) {
+    const { counters, crypto } = this.#environment
+    const keys = this.#attempt.consume(message)
+    if (keys === undefined) {
       counters.unknownReceiver++
       return
     }
-    const keys = consumeResponse(privateKey, this.remote, pending, message)
-    pending.state.wipe()
-    this.#pending = undefined
     this.#sessions.addAsInitiator(new Session(crypto, keys, true, now, this.#unixMs()))
-    this.#sessionDerived(now)
+    this.#liveness.sessionDerived(now)
     this.#authenticatedReceived(now, source)
     this.#sessionConfirmed()
     // The responder may not send before it has heard from us (section 5.4.6).
-    if (this.#staged.length === 0) this.#stage(Keepalive)
+    this.#staged.addKeepaliveIfEmpty()
     this.#sendStaged(now)
   }
 
@@ -178,12 +143,12 @@ export class Tunnel {
     this.#authenticatedReceived(now, source)
     if (this.#sessions.confirm(session)) {
       this.#sessionConfirmed()
-      this.#abandonPending()
+      this.#attempt.abandon()
       this.#sendStaged(now)
     }
     this.#keepKeyFreshReceiving(now)
     if (packet.length > 0) {
-      this.#dataReceived(now)
+      this.#liveness.dataReceived(now)
       this.#deliver(packet)
     }
   }
@@ -211,8 +176,8 @@ export class Tunnel {
   /** Forgets all keys and stops all timers. */
   close(): void {
     this.#sessions.wipe()
-    this.#abandonPending()
-    this.#dropStaged()
+    this.#attempt.abandon()
+    this.#staged.drop()
     this.#timers.clearAll()
     this.remote.presharedKey.fill(0)
     this.remote.staticStatic.fill(0)
@@ -221,18 +186,14 @@ export class Tunnel {
   #expire(now: number, name: TimerName): void {
     switch (name) {
       case 'retransmitHandshake':
-        if (now >= this.#attemptStartedAt + RekeyAttemptTimeMs) this.#giveUp()
-        else this.#sendInitiationWhenDue(now)
+        if (!this.#attempt.retry(now)) this.#giveUp()
         break
       case 'sendKeepalive':
         this.#sendKeepalive(now)
-        if (this.#anotherKeepaliveDue) {
-          this.#anotherKeepaliveDue = false
-          this.#timers.set('sendKeepalive', now + KeepaliveTimeoutMs)
-        }
+        this.#liveness.keepaliveSent(now)
         break
       case 'newHandshake':
-        this.#requestHandshake(now)
+        this.#attempt.request(now)
         break
       case 'zeroKeyMaterial':
         if (!this.#sessions.isEmpty) this.#environment.emit({ type: 'expired', peer: this.id })
@@ -244,64 +205,12 @@ export class Tunnel {
     }
   }
 
-  // Handshakes
-
-  /** Starts an attempt unless one is under way. */
-  #requestHandshake(now: number): void {
-    if (this.#timers.isSet('retransmitHandshake')) return
-    this.#attemptStartedAt = now
-    this.#sendInitiationWhenDue(now)
-  }
-
-  #sendInitiationWhenDue(now: number): void {
-    const due = this.#initiationSentAt + RekeyTimeoutMs
-    if (now < due) this.#timers.set('retransmitHandshake', due)
-    else this.#sendInitiation(now)
-  }
-
-  #sendInitiation(now: number): void {
-    const { crypto, privateKey, random, timestamps } = this.#environment
-    this.#abandonPending()
-    const { bytes, pending } = createInitiation(
-      crypto,
-      privateKey,
-      this.remote,
-      this.#newEphemeral(),
-      this.#environment.reserveIndex(this),
-      timestamps.next(),
-    )
-    this.#pending = pending
-    this.#initiationSentAt = now
-    const retryAt = now + RekeyTimeoutMs + random.fraction() * RekeyTimeoutJitterMaxMs
-    const giveUpAt = this.#attemptStartedAt + RekeyAttemptTimeMs
-    this.#timers.set('retransmitHandshake', Math.min(retryAt, giveUpAt))
-    this.#transmitHandshake(now, bytes, undefined)
-  }
-
   #giveUp(): void {
-    this.#abandonPending()
-    this.#dropStaged()
+    this.#attempt.abandon()
+    this.#staged.drop()
     // A keepalive to nobody would only start the next attempt.
     this.#timers.clear('sendKeepalive')
     this.#environment.emit({ type: 'expired', peer: this.id })
-  }
-
-  #abandonPending(): void {
-    if (this.#pending === undefined) return
-    this.#pending.state.wipe()
-    this.#environment.releaseIndex(this.#pending.sender)
-    this.#pending = undefined
-  }
-
-  #newEphemeral(): PrivateKey {
-    const secretKey = this.#environment.random.bytes(32)
-    const ephemeral = this.#environment.crypto.privateKey(secretKey)
-    secretKey.fill(0)
-    return ephemeral
-  }
-
-  #sessionDerived(now: number): void {
-    this.#timers.set('zeroKeyMaterial', now + 3 * RejectAfterTimeMs)
   }
 
   #sessionConfirmed(): void {
@@ -315,34 +224,21 @@ export class Tunnel {
   #sendStaged(now: number): void {
     const session = this.#sessions.current
     if (session === undefined || this.#age(now, session) >= RejectAfterTimeMs) {
-      this.#requestHandshake(now)
+      this.#attempt.request(now)
       return
     }
     while (session.sent < this.#environment.rejectAfterMessages) {
-      const packet = this.#staged.shift()
+      const packet = this.#staged.take()
       if (packet === undefined) break
       this.#transmit(now, session.seal(packet), undefined)
-      if (packet.length > 0) this.#dataSent(now)
+      if (packet.length > 0) this.#liveness.dataSent(now)
     }
     this.#keepKeyFreshSending(now, session)
   }
 
   #sendKeepalive(now: number): void {
-    if (this.#staged.length === 0) this.#stage(Keepalive)
+    this.#staged.addKeepaliveIfEmpty()
     this.#sendStaged(now)
-  }
-
-  #stage(packet: Uint8Array): void {
-    if (this.#staged.length >= MaxStagedPackets) {
-      this.#staged.shift()
-      this.#environment.counters.stagedDropped++
-    }
-    this.#staged.push(packet)
-  }
-
-  #dropStaged(): void {
-    this.#environment.counters.stagedDropped += this.#staged.length
-    this.#staged.length = 0
   }
 
   #transmitHandshake(now: number, bytes: Uint8Array, answers: SocketAddress | undefined): void {
@@ -350,18 +246,15 @@ export class Tunnel {
     this.#transmit(now, bytes, answers)
   }
 
-  /** Everything that leaves is authenticated, and so serves as a keepalive. */
   #transmit(now: number, bytes: Uint8Array, answers: SocketAddress | undefined): void {
-    this.#timers.clear('sendKeepalive')
-    this.#authenticatedTraversal(now)
+    this.#liveness.authenticatedSent(now)
     this.#environment.transmit({ peer: this.id, bytes, replyTo: this.#endpoint ?? answers })
   }
 
   // Receiving
 
   #authenticatedReceived(now: number, source: SocketAddress): void {
-    this.#timers.clear('newHandshake')
-    this.#authenticatedTraversal(now)
+    this.#liveness.authenticatedReceived(now)
     if (this.#endpoint !== undefined) this.#endpoint = source
     const reported = this.#reportedSource
     if (reported?.address === source.address && reported.port === source.port) return
@@ -381,28 +274,12 @@ export class Tunnel {
     }
   }
 
-  // Timers
-
-  #dataSent(now: number): void {
-    if (this.#timers.isSet('newHandshake')) return
-    const jitter = this.#environment.random.fraction() * RekeyTimeoutJitterMaxMs
-    this.#timers.set('newHandshake', now + KeepaliveTimeoutMs + RekeyTimeoutMs + jitter)
-  }
-
-  #dataReceived(now: number): void {
-    if (this.#timers.isSet('sendKeepalive')) this.#anotherKeepaliveDue = true
-    else this.#timers.set('sendKeepalive', now + KeepaliveTimeoutMs)
-  }
-
-  #authenticatedTraversal(now: number): void {
-    if (this.#persistentKeepaliveMs === undefined) return
-    this.#timers.set('persistentKeepalive', now + this.#persistentKeepaliveMs)
-  }
+  // Renewing
 
   /** Only the initiator renews by time, so that the two do not collide (section 6.2). */
   #keepKeyFreshSending(now: number, session: Session): void {
     const byTime = session.initiator && this.#age(now, session) >= RekeyAfterTimeMs
-    if (byTime || session.sent >= this.#environment.rekeyAfterMessages) this.#requestHandshake(now)
+    if (byTime || session.sent >= this.#environment.rekeyAfterMessages) this.#attempt.request(now)
   }
 
   /** A session that only receives is renewed just before it would be rejected (section 6.2). */
@@ -411,7 +288,7 @@ export class Tunnel {
     if (session === undefined || !session.initiator || this.#renewedBeforeRejection) return
     if (this.#age(now, session) < RejectAfterTimeMs - KeepaliveTimeoutMs - RekeyTimeoutMs) return
     this.#renewedBeforeRejection = true
-    this.#requestHandshake(now)
+    this.#attempt.request(now)
   }
 
   #age(now: number, session: Session): number {

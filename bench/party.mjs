@@ -1,0 +1,104 @@
+// The processes of a room on this machine, with the library that is in dist/: its broker, its host, and many guests.
+//   fork('bench/party.mjs', ['broker' | 'host' | 'guests']), then requests (bench/child.mjs)
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { Aedes } from 'aedes'
+import { createRoom, joinRoom } from '../dist/lib/index.js'
+import { serveMqtt } from '../dist/lib/node/serve-mqtt.js'
+import { Child, serve } from './child.mjs'
+
+const file = fileURLToPath(import.meta.url)
+
+export const startBroker = (options) => new Child(file, ['broker'], options)
+export const startHost = (options) => new Child(file, ['host'], options)
+export const startGuests = (options) => new Child(file, ['guests'], options)
+
+if (process.argv[1] === file) ({ broker, host, guests })[process.argv[2]]()
+
+/** gonet's own broker, looked into. */
+function broker() {
+  const published = { records: 0, bytes: 0 }
+  let closedBytes = 0
+  const connections = new Set()
+  const bytesOf = ({ bytesRead, bytesWritten }) => bytesRead + bytesWritten
+  const { createBroker } = Aedes
+  Aedes.createBroker = async (options) => {
+    const made = await createBroker.call(Aedes, options)
+    made.on('publish', ({ topic, payload }, client) => {
+      if (client === null) return
+      published.records += 1
+      published.bytes += topic.length + payload.length
+    })
+    made.on('client', ({ conn }) => {
+      connections.add(conn)
+      conn.once('close', () => {
+        connections.delete(conn)
+        closedBytes += bytesOf(conn)
+      })
+    })
+    return made
+  }
+  serve({
+    listen: async () => (await serveMqtt({ address: '127.0.0.1', port: 0 })).url,
+    traffic: () => {
+      const tcpBytes = Array.from(connections, bytesOf).reduce((sum, bytes) => sum + bytes, closedBytes)
+      return { ...published, tcpBytes, connections: connections.size }
+    },
+  })
+}
+
+const roomOptions = (url, folder, name) => {
+  const state = join(folder, name)
+  mkdirSync(state, { recursive: true })
+  return { name, state, signal: ['mqtt'], adapters: { mqtt: { url } }, timeoutMs: 60_000 }
+}
+
+function host() {
+  let room
+  serve({
+    create: async ({ url, folder }) => {
+      room = await createRoom({ ...roomOptions(url, folder, 'host'), room: 'new' })
+      void readAll(room)
+      return room.id
+    },
+    fill: ({ from, count }) => {
+      for (let number = from; number < from + count; number++) room.send(`message ${number} to fill the log`)
+    },
+    online: () => room.members.filter(({ online, host }) => online && !host).length,
+    leave: () => room.leave(),
+  })
+}
+
+function guests() {
+  const rooms = new Map()
+  serve({
+    join: async ({ room, url, folder, names }) => {
+      const startedAt = Date.now()
+      const [joinedAt, failures] = [[], []]
+      await Promise.all(
+        names.map(async (name) => {
+          try {
+            const joined = await joinRoom(room, roomOptions(url, folder, name))
+            joinedAt.push(Date.now())
+            rooms.set(name, joined)
+            void readAll(joined)
+          } catch (error) {
+            failures.push(`${name}: ${error.message}`)
+          }
+        }),
+      )
+      return { startedAt, joinedAt, failures }
+    },
+    say: ({ name, text }) => void rooms.get(name).send(text),
+    leave: async ({ names = Array.from(rooms.keys()) }) => {
+      await Promise.all(names.map((name) => rooms.get(name)?.leave()))
+      for (const name of names) rooms.delete(name)
+    },
+  })
+}
+
+/** Unread events would be kept. */
+async function readAll({ events }) {
+  for await (const _event of events);
+}

@@ -1,0 +1,122 @@
+/** A member that speaks for others inside its tunnel, where WireGuard has let it. */
+import { describe, expect, it, vi } from 'vitest'
+import { Counters } from '../../src/core/bounded.js'
+import { identityFromSeed } from '../../src/core/identity.js'
+import { writeRoster } from '../../src/core/roster.js'
+import { nodeCrypto as crypto } from '../../src/node/crypto.js'
+import { ControlPort, fragmentRoster, writeControl } from '../../src/room/control.js'
+import { GuestRoom } from '../../src/room/guest-room.js'
+import { HostRoom } from '../../src/room/host-room.js'
+import { RosterReader } from '../../src/room/roster-reader.js'
+import type { UnderlayEvent } from '../../src/room/underlay.js'
+import { parseAddress } from '../../src/transports/ip/address.js'
+import { encodeIpv6 } from '../../src/transports/ip/ipv6.js'
+import { encodeUdp } from '../../src/transports/ip/udp.js'
+import { SeededRandom } from '../sim/seeded-random.js'
+import { Calm, type SimulatedMember } from '../sim/simulated-internet.js'
+import { SimulatedRoom } from '../sim/simulated-room.js'
+
+/** What WireGuard hands to a machine. */
+interface Tunnels {
+  handleUnderlay(now: number, event: UnderlayEvent): void
+}
+
+/** A goodbye between overlay addresses, as it comes out of a tunnel. */
+function goodbye(from: string, to: string): Uint8Array {
+  const [source, destination] = [parseAddress(from)!, parseAddress(to)!]
+  const payload = writeControl({ type: 'leave' })
+  const datagram = { sourcePort: ControlPort, destinationPort: ControlPort, payload }
+  return encodeIpv6(encodeUdp(source, destination, datagram))
+}
+
+/** A room of three, and what leads to the peer of a packet's sender. */
+function setUp() {
+  const simulated = new SimulatedRoom('hostile member', Calm)
+  const { internet } = simulated
+  const host = simulated.startHost()
+  internet.run(1000)
+  const peersOfHost = vi.spyOn(HostRoom.prototype as unknown as Tunnels, 'handleUnderlay')
+  const peersOfGuest = vi.spyOn(GuestRoom.prototype as unknown as Tunnels, 'handleUnderlay')
+  const [alice, mallory] = ['alice', 'mallory'].map((name) => {
+    const guest = simulated.startGuest(name)
+    internet.runUntil(`${name} is in`, 5000, () => guest.of('joined').length === 1)
+    return guest
+  }) as [SimulatedMember, SimulatedMember]
+  internet.run(1000)
+  const addressOf = (name: string): string =>
+    host.machine.members.find((member) => member.name === name)!.address6
+  const peerOf = (calls: readonly (readonly [number, UnderlayEvent])[], name: string): string => {
+    const sender = Buffer.from(parseAddress(addressOf(name))!)
+    const events = calls.flatMap(([, event]) => (event.type === 'packet' ? [event] : []))
+    return events.find(({ bytes }) => sender.equals(bytes.subarray(8, 24)))!.peer
+  }
+  const say = (to: SimulatedMember, peer: string, bytes: Uint8Array): void =>
+    internet.input(to, (machine, now) =>
+      (machine as unknown as Tunnels).handleUnderlay(now, { type: 'packet', peer, bytes }),
+    )
+  const hostCalls = peersOfHost.mock.calls.slice()
+  const aliceCalls = peersOfGuest.mock.calls.filter(
+    (_, at) => peersOfGuest.mock.contexts[at] === alice.machine,
+  )
+  vi.restoreAllMocks()
+  return { host, alice, mallory, addressOf, say, peerOf, hostCalls, aliceCalls }
+}
+
+const goneFrom = (member: SimulatedMember): string[] =>
+  member.of('member').flatMap(({ state, name }) => (state === 'left' ? [name] : []))
+
+describe('a host', () => {
+  it('takes no control message that names another member as its sender', () => {
+    const { host, addressOf, say, peerOf, hostCalls } = setUp()
+    const peer = peerOf(hostCalls, 'mallory')
+    say(host, peer, goodbye(addressOf('alice'), addressOf('host')))
+    expect(goneFrom(host)).toEqual([])
+    say(host, peer, goodbye(addressOf('mallory'), addressOf('host')))
+    expect(goneFrom(host)).toEqual(['mallory'])
+  })
+})
+
+describe('a guest', () => {
+  it('takes no control message from another than its host', () => {
+    const { alice, addressOf, say, peerOf, aliceCalls } = setUp()
+    const peer = peerOf(aliceCalls, 'host')
+    say(alice, peer, goodbye(addressOf('mallory'), addressOf('alice')))
+    expect(goneFrom(alice)).toEqual([])
+    say(alice, peer, goodbye(addressOf('host'), addressOf('alice')))
+    expect(goneFrom(alice)).toEqual(['host'])
+  })
+})
+
+describe('a reader of rosters', () => {
+  it('takes none that is older than what it has', () => {
+    const random = new SeededRandom('rosters')
+    const [host, self, mallory] = [0, 1, 2].map(() => identityFromSeed(crypto, random.bytes(32)))
+    const room = 'cf83e1357eef'
+    const counters = new Counters()
+    const reader = new RosterReader({ crypto, room, self: self!.publicKey, counters })
+    const take = (term: number, version: number, ...keys: readonly Uint8Array[]) => {
+      const members = keys.map((publicKey, index) => {
+        return { publicKey, name: `member ${index}`, address: `10.7.0.${index + 1}`, online: true }
+      })
+      const number = { term, version }
+      const bytes = writeRoster(crypto.signer(host!.secretKey), room, { ...number, members })
+      return fragmentRoster(number, bytes).map((fragment) => reader.add(host!.publicKey, fragment))
+    }
+    const [before, after] = [
+      [host!, self!, mallory!],
+      [host!, self!],
+    ].map((all) => all.map(({ publicKey }) => publicKey))
+    take(1, 5, ...before!)
+    take(1, 6, ...after!)
+    for (const [term, version] of [
+      [1, 5],
+      [1, 6],
+      [0, 9],
+    ] as const) {
+      expect(take(term, version, ...before!)).toEqual([undefined])
+      expect(reader.members).toHaveLength(2)
+    }
+    take(2, 1, ...before!)
+    expect(reader.members).toHaveLength(3)
+  })
+})

@@ -1,0 +1,171 @@
+/** Against members that turn hostile, but for the chat. */
+import type { Weakening } from '../weakening.js'
+
+const device = 'unit/wireguard-device.test.ts'
+const roster = 'unit/roster.test.ts'
+const overlay = 'unit/overlay.test.ts'
+const stack = 'unit/ip-stack.test.ts'
+const members = 'unit/hostile-member.test.ts'
+const roomId = 'unit/room-id.test.ts'
+
+export const member: readonly Weakening[] = [
+  {
+    rule: 'a peer sends from its own addresses only',
+    source: 'transports/wireguard/tunnel.ts',
+    defence: 'this.#environment.ownerOf(packet, header.sourceOffset, header.addressLength) !== this',
+    weakened: 'this.#environment.ownerOf(packet, header.sourceOffset, header.addressLength) === null',
+    attack: [device, 'transport > drops inner packets from addresses that are not the peer’s'],
+  },
+  {
+    rule: 'peers on one device are kept apart',
+    source: 'transports/wireguard/tunnel.ts',
+    defence: 'this.#environment.ownerOf(packet, header.sourceOffset, header.addressLength) !== this',
+    weakened: 'this.#environment.ownerOf(packet, header.sourceOffset, header.addressLength) === undefined',
+    attack: [device, 'peers > are kept apart, many on one device'],
+  },
+  {
+    rule: 'addresses are compared to their last bit',
+    source: 'transports/wireguard/allowed-addresses.ts',
+    defence: 'bits >= 16 ? word : word & (0xffff << (16 - bits))',
+    weakened: 'word & 0xff00',
+    attack: [
+      'unit/wireguard-allowed-addresses.test.ts',
+      'allowed addresses > know nobody else, and do not mix the families',
+    ],
+  },
+  {
+    rule: 'addresses that were taken away are gone',
+    source: 'transports/wireguard/allowed-addresses.ts',
+    defence: '    this.remove(peer)\n',
+    weakened: '',
+    attack: [
+      'unit/wireguard-allowed-addresses.test.ts',
+      'allowed addresses > belong to the peer that got them last',
+    ],
+  },
+  {
+    rule: 'a control message comes from the address of its own tunnel',
+    source: 'room/host-room.ts',
+    defence: 'if (member?.tunnel === tunnel) this.#handleControl(now, member, message)',
+    weakened: 'if (member !== undefined) this.#handleControl(now, member, message)',
+    attack: [members, 'a host > takes no control message that names another member as its sender'],
+  },
+  {
+    rule: 'a guest hears its host only',
+    source: 'room/guest-room.ts',
+    defence: 'if (attempt === this.#current && isHost) this.#handleControl(now, message)',
+    weakened: 'if (attempt === this.#current) this.#handleControl(now, message)',
+    attack: [members, 'a guest > takes no control message from another than its host'],
+  },
+  {
+    rule: 'a roster is signed by the host, for the room',
+    source: 'core/roster.ts',
+    defence: 'if (!crypto.verify(signedBytes(room, body), bytes.subarray(end), hostKey)) {',
+    weakened: 'if (false) {',
+    attack: [roster, 'a roster > is refused from another host, for another room, changed or cut'],
+  },
+  {
+    rule: 'a roster names its room',
+    source: 'core/roster.ts',
+    defence: 'return concatenate(utf8(`${Context}${room}\\n`), body)',
+    weakened: 'return concatenate(utf8(`${Context}`), body)',
+    attack: [roster, 'a roster > is refused from another host, for another room, changed or cut'],
+  },
+  {
+    rule: 'an older roster, replayed, changes nothing',
+    source: 'room/roster-reader.ts',
+    defence: ' || (this.#roster !== undefined && !isNewer(roster, this.#roster))',
+    weakened: '',
+    attack: [members, 'a reader of rosters > takes none that is older than what it has'],
+  },
+  {
+    rule: 'names on a roster are names',
+    source: 'core/roster.ts',
+    defence: ' || nameProblem(name) !== undefined',
+    weakened: '',
+    attack: [roster, 'a roster > is refused with a bad name, or bytes too many, though the host signed it'],
+  },
+  {
+    rule: 'names have no control characters',
+    source: 'core/identity.ts',
+    defence: 'if (/[\\p{Cc}\\p{Cf}\\p{Cs}\\p{Zl}\\p{Zp}\\p{Co}]/u.test(name)) ',
+    weakened: 'if (false) ',
+    attack: [roomId, 'names > refuses "a\\u001b[31m"'],
+  },
+  {
+    rule: 'names cannot look like messages of others',
+    source: 'core/identity.ts',
+    defence: "if (name.includes(':')) return 'a name has no colon'",
+    weakened: '',
+    attack: [roomId, 'names > refuses "a:b"'],
+  },
+  {
+    rule: 'names cannot look like events',
+    source: 'core/identity.ts',
+    defence: "if (name.startsWith('*')) return 'a name does not begin with an asterisk'",
+    weakened: '',
+    attack: [roomId, 'names > refuses "*a"'],
+  },
+  {
+    rule: 'addresses stick to keys',
+    source: 'core/overlay.ts',
+    defence: 'leases.get(key)?.number ?? this.#free(now, inUse)',
+    weakened: 'this.#free(now, inUse)',
+    attack: [overlay, 'the address pool > gives each key an address of its own, and the same one again'],
+  },
+  {
+    rule: 'an address in use is nobody else’s',
+    source: 'core/overlay.ts',
+    defence: 'if (inUse(lease.key)) continue',
+    weakened: '',
+    attack: [
+      overlay,
+      'the address pool > when full, reclaims provisional ones after 60 s first, then the least recently used',
+    ],
+  },
+  {
+    rule: 'strangers’ addresses are bounded',
+    source: 'core/overlay.ts',
+    defence: 'const isCrowded = this.#taken.size >= MaxLeases',
+    weakened: 'const isCrowded = false',
+    attack: [
+      overlay,
+      'the address pool > of a large network keeps no address for each of the strangers that ever asked',
+    ],
+  },
+  {
+    rule: 'packets for others are not taken',
+    source: 'transports/ip/stack.ts',
+    defence: "if (!this.#addresses.has(local)) return 'destination-not-ours'",
+    weakened: '',
+    attack: [stack, 'nothing comes from, or is answered at, multicast and broadcast'],
+  },
+  {
+    rule: 'packets from groups are not taken',
+    source: 'transports/ip/stack.ts',
+    defence: "if (!isUnicastSource(packet.source)) return 'source-invalid'",
+    weakened: '',
+    attack: [stack, 'nothing comes from, or is answered at, multicast and broadcast'],
+  },
+  {
+    rule: 'an echo is answered by the one who was asked',
+    source: 'transports/ip/stack.ts',
+    defence: ' || pending?.address !== formatAddress(source)) {',
+    weakened: ' || pending === undefined) {',
+    attack: [stack, 'a reply from somebody else than the one pinged is dropped'],
+  },
+  {
+    rule: 'errors are rate-limited',
+    source: 'transports/ip/stack.ts',
+    defence: 'if (this.#unreachableTokens < 1) {',
+    weakened: 'if (false) {',
+    attack: [stack, 'an unbound port at 10.1.0.1 is unreachable, ten times a second'],
+  },
+  {
+    rule: 'what came in is bounded',
+    source: 'transports/ip/stack.ts',
+    defence: "if (this.#events.length >= QueueLimit) return 'event-queue-full'",
+    weakened: '',
+    attack: [stack, 'queues are bounded, and a thousand pings under way are the most'],
+  },
+]

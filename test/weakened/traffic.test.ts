@@ -1,0 +1,6 @@
+import { weakenedSuite } from './suite.js'
+import { chat } from './tables/chat.js'
+import { input } from './tables/input.js'
+import { path } from './tables/path.js'
+
+weakenedSuite({ path, input, chat })
