@@ -67,6 +67,7 @@ export class GuestRoom extends MemberMachine {
   #current: Attempt | undefined
   #attempts = 0
   #rejoinAt: number | undefined
+  #addressedHost: { readonly key: Uint8Array; readonly address: string } | undefined
   #rejoinAfterMs = RejoinMs
   #wasWelcomed = false
   #joined = false
@@ -274,8 +275,13 @@ export class GuestRoom extends MemberMachine {
     return [hostAddress(parseSubnet(welcome.subnet)), this.#hostAddress6(welcome.publicKey)]
   }
 
+  /** Asked for with every packet. */
   #hostAddress6(hostKey: Uint8Array): string {
-    return memberAddress6(this.#options.crypto, this.#options.room, hostKey)
+    if (this.#addressedHost?.key !== hostKey) {
+      const { crypto, room } = this.#options
+      this.#addressedHost = { key: hostKey, address: memberAddress6(crypto, room, hostKey) }
+    }
+    return this.#addressedHost.address
   }
 
   #tunnelUp(now: number, attempt: Attempt): void {

@@ -71,7 +71,7 @@ describe('the fragments of a record', () => {
       head(`1 s ${digest} 0 9`),
       head(`1 s ${digest} 0 0`),
       head(`1 s ${digest} 0 4 `),
-      head(`1 s ${digest} 0 4`, last!),
+      head(`1 s ${digest} 0 4`, last),
       [...head(`1 s ${digest} 3 4`), Buffer.from('more')],
     ]) {
       expect(decodeFragment(wrong), String(wrong[0])).toBeUndefined()

@@ -119,6 +119,27 @@ describe('the selected path is checked', () => {
     expect(net.checks(a).length + net.checks(b).length).toBeGreaterThanOrEqual(1)
   })
 
+  it('no more often for what a quiet room says', () => {
+    const { net, a, b } = connected()
+    net.runBusy(10_000, a, b, 2500)
+    net.sent.length = 0
+    net.runBusy(300_000, a, b, 2500)
+    for (const gap of gaps(net.checks(a))) expect(gap).toBeGreaterThanOrEqual(15_000)
+    expect(net.checks(a).length).toBeGreaterThan(10)
+  })
+
+  it('soon where several packets bring no answer', () => {
+    const { net, a, b } = connected()
+    net.runBusy(10_000, a, b, 2500)
+    net.sent.length = 0
+    for (const _ of [1, 2]) a.paths.sent(net.now, 'b')
+    net.run(100)
+    expect(net.checks(a)).toHaveLength(0)
+    a.paths.sent(net.now, 'b')
+    net.run(3000)
+    expect(net.checks(a)).toHaveLength(1)
+  })
+
   it('again after 500 ms where an answer is missed, and kept', () => {
     const { net, a, b } = connected()
     net.sent.length = 0

@@ -66,15 +66,35 @@ export function parseCandidates(text: string): readonly Candidate[] | undefined 
  */
 export function isUsableTarget({ address, port }: SocketAddress, options: { loopback: boolean }): boolean {
   if (port < 1 || port > 65_535 || !Number.isInteger(port)) return false
+  const verdict = verdicts.get(address) ?? judge(address)
+  return verdict === 'loopback' ? options.loopback : verdict === 'usable'
+}
+
+type Verdict = 'usable' | 'unusable' | 'loopback'
+
+/** Each check and its answer ask again, and parsing takes longer than all else about them. */
+const verdicts = new Map<string, Verdict>()
+const MaxVerdicts = 4096
+
+function judge(address: string): Verdict {
+  const verdict = verdictOn(address)
+  if (verdicts.size >= MaxVerdicts) verdicts.clear()
+  verdicts.set(address, verdict)
+  return verdict
+}
+
+function verdictOn(address: string): Verdict {
   const parsed = parseAddress(address)
-  if (parsed === undefined) return false
+  if (parsed === undefined) return 'unusable'
   const range = parsed.range()
-  if (range === 'loopback') return options.loopback
+  if (range === 'loopback') return 'loopback'
   // 240.0.0.0/4 is reserved for ever; ranges for documentation, which are reserved too, serve in labs.
-  if (parsed instanceof ipaddr.IPv4 && (parsed.octets[0] ?? 0) >= 240) return false
+  if (parsed instanceof ipaddr.IPv4 && (parsed.octets[0] ?? 0) >= 240) return 'unusable'
   // ::/96 once embedded IPv4 addresses too (RFC 4291 section 2.5.5.1).
-  if (parsed instanceof ipaddr.IPv6 && parsed.parts.slice(0, 6).every((part) => part === 0)) return false
-  return !RefusedRanges.has(range)
+  if (parsed instanceof ipaddr.IPv6 && parsed.parts.slice(0, 6).every((part) => part === 0)) {
+    return 'unusable'
+  }
+  return RefusedRanges.has(range) ? 'unusable' : 'usable'
 }
 
 const RefusedRanges: ReadonlySet<string> = new Set([

@@ -17,6 +17,7 @@ import type { CheckCredentials } from './checks.js'
 import { PeerRate, TokenBucket, UnprovenSourceRate } from './pacing.js'
 import { type CheckUrgency, RemoteCandidate } from './remote-candidate.js'
 import * as timing from './timing.js'
+import { Traffic } from './traffic.js'
 
 export type PathEvent =
   /** Packets go here from now on; or the kind of where they go has become known. */
@@ -64,7 +65,7 @@ export class PathAgent {
   #lost = false
   /** When the present search began; undefined once a path was found or the search has failed. */
   #searchingSince: number | undefined
-  #lastTrafficAt: number | undefined
+  readonly #traffic = new Traffic()
   /** Where the peer's latest tunnel packet came from. */
   #lastSource: RemoteCandidate | undefined
 
@@ -131,7 +132,7 @@ export class PathAgent {
 
   /** Notes an authenticated packet of the peer's tunnel: the path that it came by works, that way at least. */
   noteReceived(now: number, source: SocketAddress): void {
-    this.#noteTraffic(now)
+    if (this.#traffic.noteReceived(now)) this.#hurry(now)
     const known = this.#selected?.isAt(source) === true ? this.#selected : this.#lastSource
     const candidate = known?.isAt(source) === true ? known : this.#find(source)
     if (candidate !== undefined && candidate === this.#lastSource) {
@@ -153,7 +154,7 @@ export class PathAgent {
 
   /** Notes a packet to the peer. */
   noteSent(now: number): void {
-    this.#noteTraffic(now)
+    if (this.#traffic.noteSent(now)) this.#hurry(now)
   }
 
   /** Notes that a check has gone out. */
@@ -256,20 +257,15 @@ export class PathAgent {
     if (candidate !== this.#selected) {
       return candidate.answers < 2 ? timing.SecondAnswerMs : timing.StandbyMs * (0.9 + 0.2 * fraction)
     }
-    return this.#hasTraffic(now)
+    return this.#traffic.isBusy(now)
       ? timing.BusyHeartbeatMs
       : timing.IdleHeartbeatMs + timing.IdleHeartbeatJitterMs * fraction
   }
 
-  #hasTraffic(now: number): boolean {
-    return this.#lastTrafficAt !== undefined && now - this.#lastTrafficAt < timing.TrafficMs
-  }
-
-  #noteTraffic(now: number): void {
-    this.#lastTrafficAt = now
+  /** The heartbeat of an idle path comes forward, so that a path which has died meanwhile shows at once. */
+  #hurry(now: number): void {
     const selected = this.#selected
     if (selected?.checkAt === undefined) return
-    // The heartbeat of an idle path comes forward, so that a path which has died meanwhile shows at once.
     const busyAt = Math.max(now, (selected.lastCheckAt ?? now) + timing.BusyHeartbeatMs)
     if (selected.unanswered === 0 && selected.checkAt > busyAt) {
       this.#schedule(now, selected, busyAt - now)

@@ -10,8 +10,12 @@ export const BusyHeartbeatMs = 3000
 /** The same while there is none: the earliest, and how much jitter may add. */
 export const IdleHeartbeatMs = 15_000
 export const IdleHeartbeatJitterMs = 10_000
-/** How long a packet of the tunnel, either way, counts as traffic. */
+/** Packets of the tunnel, either way, are counted over this time; so long a silence is a rest. */
 export const TrafficMs = 5000
+/** So many are traffic; fewer are what a quiet room says. */
+export const BusyPackets = 10
+/** So many that were sent while none came have the path looked at, however few there are. */
+export const UnansweredPackets = 3
 /** A check of the selected path is missed after this time, or twice its round trip; then it is repeated. */
 export const MissMs = 500
 

@@ -54,7 +54,8 @@ export function readBindingSuccess(response: Message): SocketAddress | undefined
   return mapped === undefined || mapped.port === 0 ? undefined : mapped
 }
 
-function unknownAttributes({ attributes }: Message): number[] {
+/** The types that must be understood and are not (RFC 8489 section 6.3). */
+export function unknownAttributes({ attributes }: Message): number[] {
   const types = attributes.map(({ type }) => type)
   return types.filter((type) => type < FirstComprehensionOptional && !Understood.has(type))
 }
