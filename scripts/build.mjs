@@ -32,7 +32,13 @@ const nodesOwn = {
 const packages = ['@hyperswarm/dht', 'axios', 'dns-packet', 'etcd3', 'multicast-dns']
 
 /** What most runs do not need: in files of its own, so that they need not be read. */
-const seldomNeeded = { yaml: 'yaml', pino: 'pino', aedes: 'aedes', 'mqtt/lib/connect/ws': 'mqtt-websocket' }
+const seldomNeeded = {
+  yaml: 'yaml',
+  pino: 'pino',
+  aedes: 'aedes',
+  'mqtt/lib/connect/ws': 'mqtt-websocket',
+  zod: 'zod',
+}
 const seldomApart = {
   name: 'seldom-apart',
   setup({ onResolve }) {
@@ -41,6 +47,16 @@ const seldomApart = {
       const isOurs = importer.startsWith(join(root, 'src'))
       return file !== undefined && isOurs ? { path: `./${file}.cjs`, external: true } : undefined
     })
+  },
+}
+
+/** What imports users' modules, which are no part of the command: there an import stays one. */
+const imports = join(root, 'src', 'node', 'import-module.ts')
+const importsApart = {
+  name: 'imports-apart',
+  setup({ onResolve }) {
+    const filter = /\/import-module\.js$/
+    onResolve({ filter }, () => ({ path: './import-module.cjs', external: true }))
   },
 }
 
@@ -90,7 +106,13 @@ async function buildCommand() {
       banner: { js: '(function(exports,require,module,__filename,__dirname){' },
       footer: { js: '})' },
       alias: nodesOwn,
-      plugins: [seldomApart],
+      plugins: [seldomApart, importsApart],
+    }),
+    build({
+      ...common,
+      entryPoints: [imports],
+      outfile: join(bin, 'import-module.cjs'),
+      supported: {},
     }),
     build({
       ...common,

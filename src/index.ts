@@ -4,23 +4,38 @@
  * Two calls open a room, `createRoom` as its host and `joinRoom` as a guest. Both resolve when the room is up.
  */
 
+import type { AdapterDefinition } from './adapters/adapter-definition.js'
 import { UsageError } from './core/errors.js'
 import type { Logger } from './core/ports.js'
 import { adapterSchemas } from './node/adapter-schemas.js'
 import { type LoadedConfig, loadConfig, type PartialConfig } from './node/config/load-config.js'
 import { createLogger } from './node/logger.js'
 import { type OpenRoomOptions, openGuestRoom, openHostRoom } from './node/open-room.js'
+import { checkOwnAdapter, type OwnAdapterDefinition } from './node/own-adapter.js'
 import { State, stateFolder } from './node/state.js'
 import type { Room } from './room/room.js'
 
+export type { AdapterContext, AdapterDefinition } from './adapters/adapter-definition.js'
 export { type ErrorDetails, GonetError, RefusedError, SignallingError, UsageError } from './core/errors.js'
-export type { Logger } from './core/ports.js'
+export type { Clock, Logger, Random } from './core/ports.js'
+export type {
+  AdapterState,
+  Box,
+  RecordKey,
+  SignallingAdapter,
+  SignallingTraits,
+  SignalRecord,
+  Topic,
+} from './core/signalling-adapter.js'
+export type { OwnAdapterDefinition } from './node/own-adapter.js'
 export type { MessageEvent, PathKind, RoomEvent } from './room/events.js'
 export type { Member, Room } from './room/room.js'
 
 /** What a configuration file can say (docs/cli.md, Configuration), and what only a program can. */
 export interface RoomOptions
-  extends Pick<PartialConfig, 'name' | 'signal' | 'adapters' | 'transport' | 'network' | 'chat'> {
+  extends Pick<PartialConfig, 'name' | 'adapters' | 'transport' | 'network' | 'chat'> {
+  /** Signalling backends: names, paths of modules with an adapter of your own, or such adapters themselves. */
+  readonly signal?: readonly (string | OwnAdapterDefinition)[] | undefined
   /** A configuration file. Default: none, not even those that the command finds by itself. */
   readonly config?: string
   /** The folder of identities and history. Default: the command's, `$XDG_STATE_HOME/gonet`. */
@@ -70,15 +85,34 @@ async function settings(options: RoomOptions): Promise<OpenRoomOptions> {
 }
 
 /** A library takes nothing from the environment: what a program asks for is what it gets. */
-function load({ config, ...options }: RoomOptions): Promise<LoadedConfig> {
-  const { name, signal, adapters, transport, network, chat } = options
+async function load({ config, ...options }: RoomOptions): Promise<LoadedConfig> {
+  const { name, adapters, transport, network, chat } = options
+  const { signal, ownAdapters } = await readSignal(options.signal)
   return loadConfig({
     file: config ?? false,
     flags: { name, signal, adapters, transport, network, chat },
     environment: {},
     cwd: process.cwd(),
     adapterSchemas,
+    ownAdapters,
   })
+}
+
+async function readSignal(
+  entries: RoomOptions['signal'],
+): Promise<{ signal: readonly string[] | undefined; ownAdapters: readonly AdapterDefinition[] }> {
+  const ownAdapters: AdapterDefinition[] = []
+  const signal: string[] = []
+  for (const [index, entry] of (entries ?? []).entries()) {
+    if (typeof entry === 'string') {
+      signal.push(entry)
+      continue
+    }
+    const definition = await checkOwnAdapter(entry, `signal[${index}]: `)
+    ownAdapters.push(definition)
+    signal.push(definition.name)
+  }
+  return { signal: entries && signal, ownAdapters }
 }
 
 async function ready(room: Room, abort: AbortSignal | undefined): Promise<Room> {

@@ -18,7 +18,8 @@ const Rooms: Readonly<Record<string, readonly string[]>> = {
   room: ['core', 'transports', 'chat'],
   node: ['core', 'adapters', 'transports', 'chat', 'room'],
   cli: ['core', 'adapters', 'transports', 'chat', 'room', 'node', 'index'],
-  index: ['core', 'room', 'node'],
+  testing: ['core', 'adapters/adapter-definition'],
+  index: ['core', 'adapters/adapter-definition', 'room', 'node'],
 }
 
 /** Rooms without I/O. */

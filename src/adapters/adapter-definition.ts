@@ -1,5 +1,6 @@
 /** What the registry knows of a backend before anything of it is loaded. */
 import type { $ZodType } from 'zod/v4/core'
+import type { AddressAllocator } from '../core/address-allocator.js'
 import type { Clock, Logger, Random } from '../core/ports.js'
 import type { AdapterState, SignallingAdapter, SignallingTraits } from '../core/signalling-adapter.js'
 
@@ -22,6 +23,8 @@ export interface AdapterDefinition<Options = unknown> {
   readonly options: $ZodType<Options>
   /** Loads the backend's library, and makes an adapter that is not open yet. */
   create(options: Options, context: AdapterContext): Promise<SignallingAdapter>
+  /** Loads the backend's library, and makes what gives out addresses for all hosts; where it can do that. */
+  allocator?(options: Options, context: Omit<AdapterContext, 'onState'>): Promise<AddressAllocator>
   /** Whether every server that these options name is on this machine. False for options that are wrong. */
   loopbackOnly(options: Options): boolean
 }

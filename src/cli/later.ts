@@ -23,8 +23,6 @@ export const LaterCommands: readonly string[] = [
   'doctor',
 ]
 
-export const LaterServers: readonly string[] = ['dht', 'dns', 'stun', 'etcd']
-
 export const LaterOptions: readonly string[] = ['--password-file <file>', '--room <id>']
 
 /** @param what as the user typed it, such as `gonet up` or `--room` */

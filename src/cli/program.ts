@@ -2,7 +2,7 @@
 import { Command, Option } from 'commander'
 import type { RunningServer } from '../node/running-server.js'
 import { collect, type GlobalOptions, parseNames, parseTimeout, TimeoutDefault } from './global-options.js'
-import { LaterCommands, LaterOptions, LaterServers, notYet } from './later.js'
+import { LaterCommands, LaterOptions, notYet } from './later.js'
 import { parseListen } from './listen.js'
 
 const Examples = `
@@ -94,7 +94,41 @@ function addServe(program: Command, options: () => GlobalOptions): void {
       const { startMqtt } = await import('./commands/serve-mqtt.js')
       await runServer('mqtt', () => startMqtt(parseListen(listen)))
     })
-  for (const name of LaterServers) addLaterCommand(serve, name, `gonet serve ${name}`)
+  serve
+    .command('dht')
+    .description('a DHT node that others start from')
+    .option('--listen <ip:port>', 'where to listen', '127.0.0.1:49737')
+    .action(async ({ listen }: { readonly listen: string }) => {
+      const { startDht } = await import('./commands/serve-dht.js')
+      await runServer('dht', () => startDht(parseListen(listen)))
+    })
+  serve
+    .command('dns')
+    .description('the DNS server of a zone in which records lie')
+    .argument('<zone>', 'such as gonet.example.org')
+    .option('--listen <ip:port>', 'where to listen, by UDP and TCP', '127.0.0.1:8053')
+    .action(async (zone: string, { listen }: { readonly listen: string }) => {
+      const { startDns } = await import('./commands/serve-dns.js')
+      await runServer('dns', () => startDns(parseListen(listen), zone))
+    })
+  serve
+    .command('stun')
+    .description('a STUN server: tells peers their public address')
+    .option('--listen <ip:port>', 'where to listen', '127.0.0.1:3478')
+    .action(async ({ listen }: { readonly listen: string }) => {
+      const { startStun } = await import('./commands/serve-stun.js')
+      await runServer('stun', () => startStun(parseListen(listen)))
+    })
+  serve
+    .command('etcd')
+    .description('the etcd that is installed, with data of its own')
+    .option('--listen <ip:port>', 'where to listen', '127.0.0.1:2379')
+    .option('--data <folder>', 'where its data lies; by default in the state folder')
+    .action(async ({ listen, data }: { readonly listen: string; readonly data?: string }) => {
+      const { startEtcd } = await import('./commands/serve-etcd.js')
+      const { state } = options()
+      await runServer('etcd', () => startEtcd(parseListen(listen), { state, data }))
+    })
 }
 
 function addIdentity(program: Command, options: () => GlobalOptions): void {

@@ -15,8 +15,6 @@ const MaxRemembered = 4096
 /** Addresses given out at a time, before those that can be reclaimed are. */
 const MaxLeases = 2 * MaxRemembered
 const StoreName = 'addresses'
-/** Addresses that come to stick within this time are written together: the disk may be what joins wait for. */
-const SaveIntervalMs = 1000
 
 /** An IPv4 network: its first address as a 32-bit number, and its prefix length in bits (8 to 30). */
 export interface Subnet {
@@ -76,6 +74,23 @@ export function subnetContains(subnet: Subnet, address: string): boolean {
   return number !== undefined && overlaps(subnet, { base: number, prefixLength: 32 })
 }
 
+/** How many addresses a network has, the first (its own) and the last (broadcast) included. */
+export function subnetSize(subnet: Subnet): number {
+  return hostCount(subnet.prefixLength)
+}
+
+/** The address with this number in a network. */
+export function formatNumber(subnet: Subnet, number: number): string {
+  return formatIpv4(subnet.base + number)
+}
+
+/** The number of a member's address in a network; undefined where it is none: the host's own is 1. */
+export function numberIn(subnet: Subnet, address: string): number | undefined {
+  const whole = parseIpv4(address)
+  const number = whole === undefined ? 0 : whole - subnet.base
+  return number >= 2 && number <= subnetSize(subnet) - 2 ? number : undefined
+}
+
 /** The unique local IPv6 address (RFC 4193) of a member: 40 bits from the room, 64 from the key. */
 export function memberAddress6(crypto: Pick<Crypto, 'sha256'>, room: RoomId, key: Uint8Array): string {
   const network = crypto.sha256(utf8(`gonet/1 network ${room}`)).subarray(0, 5)
@@ -101,8 +116,9 @@ export class AddressPool {
   /** The numbers of all of them. */
   readonly #taken = new Set<number>()
   #next = 2
-  #savedAt = -Infinity
-  #isSaved = true
+  /** Lines that the store has; the last of a key, or of a number, counts. */
+  #savedLines = 0
+  #mustRewrite = false
 
   constructor(subnet: Subnet, store: Store) {
     this.#subnet = subnet
@@ -123,9 +139,38 @@ export class AddressPool {
     return formatIpv4(this.#subnet.base + number)
   }
 
+  /** The number that a member has or had last. */
+  numberOf(publicKey: Uint8Array): number | undefined {
+    const key = toBase64(publicKey)
+    return (this.#committed.get(key) ?? this.#provisional.get(key))?.number
+  }
+
+  /** The numbers of those members. */
+  numbersOf(isMeant: (key: string) => boolean): ReadonlySet<number> {
+    const leases = [...this.#committed.values(), ...this.#provisional.values()]
+    return new Set(leases.filter(({ key }) => isMeant(key)).map(({ number }) => number))
+  }
+
   /**
-   * Makes a member's address stick, across restarts too: the member was admitted. What follows the latest writing
-   * closely is written by `handleTimeout` or `save`.
+   * The address of a member that another allocator has chosen, provisional until `commit`. Whoever had it
+   * here before has it no more.
+   */
+  assign(now: number, publicKey: Uint8Array, number: number): string {
+    const key = toBase64(publicKey)
+    const isKnown = this.#committed.get(key)?.number === number
+    for (const leases of [this.#committed, this.#provisional]) {
+      for (const lease of leases.values()) {
+        if (lease.number !== number && lease.key !== key) continue
+        leases.delete(lease.key)
+        this.#taken.delete(lease.number)
+      }
+    }
+    this.#use(isKnown ? this.#committed : this.#provisional, { key, number, usedAt: now })
+    return formatIpv4(this.#subnet.base + number)
+  }
+
+  /**
+   * Makes a member's address stick, across restarts too: the member was admitted.
    * @throws GonetError `store-failed`: then it sticks until the restart
    */
   commit(now: number, publicKey: Uint8Array): void {
@@ -135,32 +180,20 @@ export class AddressPool {
     if (lease === undefined) return
     this.#provisional.delete(key)
     this.#use(this.#committed, { ...lease, usedAt: now })
-    if (provisional === undefined) return
-    this.#isSaved = false
-    this.handleTimeout(now)
+    if (provisional !== undefined) this.#save(lease)
   }
 
-  /** @throws GonetError `store-failed` */
-  handleTimeout(now: number): void {
-    if (now < this.#savedAt + SaveIntervalMs) return
-    this.#savedAt = now
-    this.save()
-  }
-
-  pollTimeout(): number | undefined {
-    return this.#isSaved ? undefined : this.#savedAt + SaveIntervalMs
-  }
-
-  /**
-   * Writes what has come to stick, if it is not written yet.
-   * @throws GonetError `store-failed`
-   */
-  save(): void {
-    if (this.#isSaved) return
-    // Not tried again when it fails: the next address brings all of them.
-    this.#isSaved = true
-    const remembered = Array.from(this.#committed.values()).slice(-MaxRemembered)
-    this.#store.write(StoreName, utf8(remembered.map((each) => `${each.key} ${each.number}\n`).join('')))
+  /** One line more, and from time to time all of them anew. */
+  #save(lease: Lease): void {
+    const mustRewrite = this.#mustRewrite || this.#savedLines >= 2 * MaxRemembered
+    const leases = mustRewrite ? Array.from(this.#committed.values()).slice(-MaxRemembered) : [lease]
+    const lines = utf8(leases.map(({ key, number }) => `${key} ${number}\n`).join(''))
+    // What failed once is brought by the next address, with all others.
+    this.#mustRewrite = true
+    if (mustRewrite) this.#store.write(StoreName, lines)
+    else this.#store.append(StoreName, lines)
+    this.#mustRewrite = false
+    this.#savedLines = mustRewrite ? leases.length : this.#savedLines + 1
   }
 
   #free(now: number, inUse: (key: string) => boolean): number | undefined {
@@ -201,11 +234,21 @@ export class AddressPool {
 
   #load(): void {
     const text = fromUtf8(this.#store.read(StoreName) ?? new Uint8Array()) ?? ''
-    for (const line of text.split('\n')) {
+    const lines = text.split('\n')
+    // Behind a line that a crash has torn, another would be lost with it.
+    this.#mustRewrite = lines.pop() !== ''
+    this.#savedLines = lines.length
+    const last = hostCount(this.#subnet.prefixLength) - 2
+    const newest = new Map<string, number>()
+    for (const line of lines.reverse()) {
       const [key = '', digits = ''] = line.split(' ')
       const number = /^\d{1,8}$/.test(digits) ? Number(digits) : 0
-      if (fromBase64(key, 32) === undefined || this.#committed.has(key)) continue
-      if (number < 2 || number > hostCount(this.#subnet.prefixLength) - 2 || this.#taken.has(number)) continue
+      if (fromBase64(key, 32) === undefined || number < 2 || number > last) continue
+      if (newest.has(key) || this.#taken.has(number)) continue
+      newest.set(key, number)
+      this.#taken.add(number)
+    }
+    for (const [key, number] of Array.from(newest).reverse()) {
       this.#use(this.#committed, { key, number, usedAt: -Infinity })
     }
   }

@@ -5,6 +5,7 @@
 import { Container } from 'inversify'
 import type { AdapterDefinition } from '../adapters/adapter-definition.js'
 import { registry } from '../adapters/index.js'
+import type { AddressAllocator } from '../core/address-allocator.js'
 import { UsageError } from '../core/errors.js'
 import type { Clock, Crypto, Logger, Random, Wall } from '../core/ports.js'
 import type { AdapterState, SignallingAdapter } from '../core/signalling-adapter.js'
@@ -30,6 +31,8 @@ export interface Composition {
     onState: (adapter: string, state: AdapterState) => void,
     onWrong: (error: unknown) => void,
   ) => readonly SignallingAdapter[]
+  /** Makes what gives out addresses for all hosts: of the first backend named that can. */
+  readonly allocator: (() => Promise<AddressAllocator>) | undefined
 }
 
 type MakeAdapter = (onState: (state: AdapterState) => void) => Promise<SignallingAdapter>
@@ -44,8 +47,16 @@ const Service = {
   SignallingAdapter: Symbol('SignallingAdapter'),
 } as const
 
-/** @throws UsageError `signal-unknown` where the configuration names a backend that there is not */
-export function compose(config: Pick<Config, 'signal' | 'adapters'>, logger: Logger): Composition {
+/**
+ * @param own adapters that are not gonet's own, by name
+ * @throws UsageError `signal-unknown` where the configuration names a backend that there is not
+ */
+export function compose(
+  config: Pick<Config, 'signal' | 'adapters'>,
+  logger: Logger,
+  own: ReadonlyMap<string, AdapterDefinition> = new Map(),
+): Composition {
+  const known = new Map([...registry, ...own])
   const container = new Container()
   container.bind<Clock>(Service.Clock).toConstantValue(systemClock)
   container.bind<Wall>(Service.Wall).toConstantValue(systemWall)
@@ -53,8 +64,8 @@ export function compose(config: Pick<Config, 'signal' | 'adapters'>, logger: Log
   container.bind<Crypto>(Service.Crypto).toConstantValue(nodeCrypto)
   container.bind<NoiseCrypto>(Service.NoiseCrypto).toConstantValue(nodeNoiseCrypto)
   container.bind<Logger>(Service.Logger).toConstantValue(logger)
-  for (const definition of registry.values()) bindAdapter(container, definition, config)
-  const definitions = config.signal.map(definitionOf)
+  for (const definition of known.values()) bindAdapter(container, definition, config)
+  const definitions = config.signal.map((name) => definitionOf(known, name))
   return {
     clock: container.get<Clock>(Service.Clock),
     wall: container.get<Wall>(Service.Wall),
@@ -63,6 +74,7 @@ export function compose(config: Pick<Config, 'signal' | 'adapters'>, logger: Log
     noiseCrypto: container.get<NoiseCrypto>(Service.NoiseCrypto),
     logger: container.get<Logger>(Service.Logger),
     allLoopback: definitions.every((definition) => definition.loopbackOnly(config.adapters[definition.name])),
+    allocator: allocatorOf(definitions, config, logger),
     adapters: (onState, onWrong) => {
       let turn = Promise.resolve()
       return definitions.map(({ name, traits }) => {
@@ -82,6 +94,21 @@ export function compose(config: Pick<Config, 'signal' | 'adapters'>, logger: Log
   }
 }
 
+function allocatorOf(
+  definitions: readonly AdapterDefinition[],
+  config: Pick<Config, 'adapters'>,
+  logger: Logger,
+): Composition['allocator'] {
+  const definition = definitions.find((each) => each.allocator !== undefined)
+  if (definition === undefined) return undefined
+  const context = { clock: systemClock, random: systemRandom, logger }
+  return async () => {
+    const allocator = await definition.allocator?.(config.adapters[definition.name], context)
+    if (allocator === undefined) throw new TypeError(`${definition.name} allocates no addresses`)
+    return allocator
+  }
+}
+
 function bindAdapter(
   container: Container,
   definition: AdapterDefinition,
@@ -98,11 +125,11 @@ function bindAdapter(
     .whenNamed(definition.name)
 }
 
-function definitionOf(name: string): AdapterDefinition {
-  const definition = registry.get(name)
+function definitionOf(known: ReadonlyMap<string, AdapterDefinition>, name: string): AdapterDefinition {
+  const definition = known.get(name)
   if (definition === undefined) {
     throw new UsageError('signal-unknown', `There is no signalling backend '${name}'`, {
-      advice: `Choose from: ${Array.from(registry.keys()).join(', ')}`,
+      advice: `Choose from: ${Array.from(known.keys()).join(', ')}`,
     })
   }
   return definition

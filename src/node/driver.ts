@@ -2,6 +2,7 @@
  * The one event loop: it runs a room's machine on real sockets, timers and signalling adapters. After each
  * input it drains the machine once: transmits, events, the next deadline.
  */
+import type { AddressAllocator, AddressTransmit } from '../core/address-allocator.js'
 import { explain, GonetError } from '../core/errors.js'
 import type { Datagram } from '../core/machine.js'
 import type { Clock, Logger, UdpSocket } from '../core/ports.js'
@@ -28,6 +29,8 @@ export interface DriverOptions {
     onState: (adapter: string, state: AdapterState) => void,
     onWrong: (error: unknown) => void,
   ) => readonly SignallingAdapter[]
+  /** Makes what gives out a host's addresses, where a backend does that. */
+  readonly allocator?: (() => Promise<AddressAllocator>) | undefined
   readonly clock: Clock
   readonly logger: Logger
   /** Leaves the room when it is aborted. */
@@ -43,6 +46,7 @@ export class Driver implements Room {
   readonly #events = new EventQueue<RoomEvent>()
   readonly #abort = new AbortController()
   #rendezvous: Rendezvous | undefined
+  #allocator: Promise<AddressAllocator> | undefined
   /** The timer that is set: it may be earlier than what the machine wants next, and never later. */
   #timer: { readonly at: number; readonly cancel: () => void } | undefined
   #closed: Promise<void> | undefined
@@ -95,6 +99,9 @@ export class Driver implements Room {
         onFailure: (adapter, error) => this.#handleFailure(adapter, error),
         onUnexpected: (error) => this.#fail(error),
       })
+      if (machine.role === 'host') this.#allocator = this.#options.allocator?.()
+      // The backend's adapter says the same, and ends the room where it has to.
+      this.#allocator?.catch(() => undefined)
       await this.#rendezvous.open({ role: machine.role, topics: [machine.topic] }, this.#abort.signal)
     } catch (error) {
       await this.#close()
@@ -147,13 +154,31 @@ export class Driver implements Room {
     const { machine } = this.#options
     for (let sent = machine.pollTransmit(); sent !== undefined; sent = machine.pollTransmit()) {
       if (sent.type === 'datagram') this.#send(sent.datagram)
-      else this.#rendezvous?.perform(sent.signal)
+      else if (sent.type === 'signal') this.#rendezvous?.perform(sent.signal)
+      else void this.#performAddress(sent.address)
     }
     for (let event = machine.pollEvent(); event !== undefined; event = machine.pollEvent()) {
       this.#events.push(event)
       if (event.event === 'room' || event.event === 'joined') this.#isReady?.()
     }
     this.#schedule()
+  }
+
+  async #performAddress(transmit: AddressTransmit): Promise<void> {
+    const { logger } = this.#options
+    try {
+      const allocator = await this.#allocator
+      if (allocator === undefined) throw new GonetError('addresses-unavailable', 'nobody gives out addresses')
+      if (transmit.kind === 'keep') allocator.keep(transmit.claim, transmit.address)
+      if (transmit.kind === 'release') allocator.release(transmit.claim)
+      if (transmit.kind !== 'allocate') return
+      const number = await allocator.allocate(transmit.request, this.#abort.signal)
+      this.handle((machine, now) => machine.handleAddress?.(now, transmit.id, number ?? 'none'))
+    } catch (error) {
+      if (this.#abort.signal.aborted || transmit.kind !== 'allocate') return
+      logger.warn('address not shared', { reason: explain(error) })
+      this.handle((machine, now) => machine.handleAddress?.(now, transmit.id, 'unavailable'))
+    }
   }
 
   readonly #onAbort = (): void => void this.leave()
@@ -217,6 +242,7 @@ export class Driver implements Room {
     await this.#rendezvous?.close(deadline.signal)
     cancel()
     this.#abort.abort()
+    await (await this.#allocator?.catch(() => undefined))?.close()
     await Promise.all(sockets.map((socket) => socket.close()))
     const dropped = machine.dropped().filter(([, count]) => count > 0)
     const total = dropped.reduce((sum, [, count]) => sum + count, 0)

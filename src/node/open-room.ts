@@ -38,7 +38,7 @@ export interface OpenRoomOptions {
 export async function openHostRoom(room: string | undefined, options: OpenRoomOptions): Promise<Room> {
   const { loaded, state, logger } = options
   const { config } = loaded
-  const composition = compose(config, logger)
+  const composition = compose(config, logger, loaded.ownAdapters)
   const { crypto, random } = composition
   const id = chooseRoom(room, state, crypto, random)
   const seed = state.readRoom(id)
@@ -54,6 +54,7 @@ export async function openHostRoom(room: string | undefined, options: OpenRoomOp
       store: state.roomStore(id),
       subnet:
         subnet === 'auto' ? defaultSubnet(crypto, identity.publicKey, localSubnets()) : parseSubnet(subnet),
+      allocates: composition.allocator !== undefined,
       invite: formatLink({ room: id, hostKey: identity.publicKey, signal: config.signal }),
     })
   })
@@ -66,7 +67,7 @@ export async function openHostRoom(room: string | undefined, options: OpenRoomOp
  */
 export async function openGuestRoom(reference: string, options: OpenRoomOptions): Promise<Room> {
   const { loaded, state, logger } = options
-  const composition = compose(loaded.config, logger)
+  const composition = compose(loaded.config, logger, loaded.ownAdapters)
   const { crypto, random } = composition
   const { room, hostKey, hostDigits } = parseRoomReference(crypto, reference)
   const identity = identityFromSeed(crypto, state.loadGuest(random))
@@ -100,13 +101,23 @@ async function open(
       historyLimit: config.chat.history,
       timeoutMs: options.timeoutMs,
     })
-    const { adapters, clock, logger } = composition
+    const { adapters, allocator, clock, logger } = composition
     const onClosed = (): Promise<void> => {
       lock.release()
       return Promise.resolve()
     }
     const { abort } = options
-    const driver = new Driver({ id: room, machine, sockets, adapters, clock, logger, abort, onClosed })
+    const driver = new Driver({
+      id: room,
+      machine,
+      sockets,
+      adapters,
+      allocator,
+      clock,
+      logger,
+      abort,
+      onClosed,
+    })
     await driver.start()
     for (const server of transport.stun) void addStunServer(driver, server, sockets)
     return driver

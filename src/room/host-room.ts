@@ -4,6 +4,7 @@
  */
 
 import { carriesEntry } from '../chat/payload.js'
+import type { AddressAnswer } from '../core/address-allocator.js'
 import { toBase64, toHex } from '../core/encoding.js'
 import { GonetError } from '../core/errors.js'
 import { Host, type HostEvent, type JoinRequest } from '../core/host.js'
@@ -12,12 +13,13 @@ import { earliest } from '../core/machine.js'
 import { AddressPool, formatSubnet, hostAddress, memberAddress6, type Subnet } from '../core/overlay.js'
 import { MaxRosterMembers, type RosterMember } from '../core/roster.js'
 import type { AdapterState } from '../core/signalling-adapter.js'
+import { AddressRequests } from './address-requests.js'
 import { storeFailed } from './chat-events.js'
 import type { ControlMessage } from './control.js'
 import { HostTunnels, type Tunnel } from './host-tunnels.js'
 import { MemberMachine } from './member-machine.js'
 import type { Member } from './room.js'
-import { noBackend, type RoomMachineOptions } from './room-machine.js'
+import { noBackend, type RoomMachineOptions, type RoomTransmit } from './room-machine.js'
 import { RosterPublisher } from './roster-publisher.js'
 import { formatCredentials, parseCandidates, readReachability, type UnderlayEvent } from './underlay.js'
 
@@ -30,6 +32,8 @@ export interface HostRoomOptions extends RoomMachineOptions {
   readonly subnet: Subnet
   /** The link that the host shows. */
   readonly invite: string
+  /** Whether a store that hosts share gives out the addresses: it is asked by `address` transmits. */
+  readonly allocates?: boolean
 }
 
 interface HostMember {
@@ -48,6 +52,7 @@ export class HostRoom extends MemberMachine {
   readonly #options: HostRoomOptions
   readonly #host: Host
   readonly #pool: AddressPool
+  readonly #requests: AddressRequests | undefined
   readonly #roster: RosterPublisher
   /** By public key, in base64. */
   readonly #members: Map<string, HostMember>
@@ -80,6 +85,9 @@ export class HostRoom extends MemberMachine {
     this.#address = address
     this.#tunnels = new HostTunnels(this.underlay)
     this.#pool = new AddressPool(subnet, store)
+    if (options.allocates === true) {
+      this.#requests = new AddressRequests({ topic: host.topic, identity, crypto, random })
+    }
     this.#roster = new RosterPublisher({
       sign: crypto.signer(identity.secretKey),
       room,
@@ -114,6 +122,20 @@ export class HostRoom extends MemberMachine {
     this.events.push({ event: 'room', room, key, invite, address: this.#address })
   }
 
+  handleAddress(now: number, id: string, answer: AddressAnswer): void {
+    const request = this.#requests?.take(id)
+    if (request === undefined || this.ended !== undefined) return
+    this.#answer(now, request, this.#chosen(now, request, answer))
+    this.collect(now)
+  }
+
+  override pollTransmit(): RoomTransmit | undefined {
+    const sent = super.pollTransmit()
+    if (sent !== undefined) return sent
+    const address = this.#requests?.pollTransmit()
+    return address && { type: 'address', address }
+  }
+
   protected startSignalling(now: number): void {
     this.#host.start(now)
   }
@@ -122,7 +144,9 @@ export class HostRoom extends MemberMachine {
     this.#tunnels.handleTimeout(now)
     if (this.#silenceAt !== undefined && now >= this.#silenceAt) this.#dropSilent(now)
     this.#roster.handleTimeout(now)
-    this.#keepAddresses(() => this.#pool.handleTimeout(now))
+    for (let late = this.#requests?.takeOverdue(now); late; late = this.#requests?.takeOverdue(now)) {
+      this.#answer(now, late, this.#chosen(now, late, 'unavailable'))
+    }
   }
 
   protected pollOwnTimeout(): number | undefined {
@@ -130,7 +154,7 @@ export class HostRoom extends MemberMachine {
       this.#tunnels.pollTimeout(),
       this.#silenceAt,
       this.#roster.pollTimeout(),
-      this.#pool.pollTimeout(),
+      this.#requests?.pollTimeout(),
       this.#waiting.size > 0 ? this.underlay.gatheringEndsAt : undefined,
     )
   }
@@ -190,11 +214,6 @@ export class HostRoom extends MemberMachine {
     return noBackend()
   }
 
-  protected override end(failure?: GonetError): void {
-    if (this.ended === undefined) this.#keepAddresses(() => this.#pool.save())
-    super.end(failure)
-  }
-
   #handleHost(now: number, event: HostEvent): void {
     switch (event.type) {
       case 'epoch':
@@ -206,7 +225,8 @@ export class HostRoom extends MemberMachine {
         this.#waiting.set(toHex(event.request.hash), event.request)
         break
       case 'update':
-        if (this.#waiting.has(event.join)) this.#waitingUpdates.set(event.join, event.candidates)
+        if (this.#waiting.has(event.join) || this.#requests?.has(event.join) === true)
+          this.#waitingUpdates.set(event.join, event.candidates)
         else this.#update(now, event.join, event.candidates)
         break
       case 'store-failed':
@@ -219,25 +239,49 @@ export class HostRoom extends MemberMachine {
     if (this.#waiting.size === 0 || !this.underlay.gathered(now)) return false
     for (const request of this.#waiting.values()) this.#welcome(now, request)
     this.#waiting.clear()
-    for (const [join, candidates] of this.#waitingUpdates) this.#update(now, join, candidates)
-    this.#waitingUpdates.clear()
+    this.#updateAnswered(now)
     return true
   }
 
   #welcome(now: number, request: JoinRequest): void {
     const { crypto, subnet } = this.#options
     const { join } = request
-    const reachability = readReachability(join.ice, join.candidates)
-    if (reachability === undefined || crypto.equal(join.publicKey, join.host)) {
+    const isUsable = readReachability(join.ice, join.candidates) !== undefined
+    if (!isUsable || crypto.equal(join.publicKey, join.host)) {
       this.counters.count('join-unusable')
       this.#host.dismiss(request)
       return
     }
+    const { publicKey } = join
+    const key = toBase64(publicKey)
+    const isOnline = (other: string): boolean => this.#isOnline(other)
+    if (!this.#hasPlaceFor(key)) this.#answer(now, request, undefined)
+    else if (this.#requests === undefined) {
+      this.#answer(now, request, this.#pool.allocate(now, publicKey, isOnline))
+    } else {
+      const avoid = this.#pool.numbersOf((other) => other !== key && isOnline(other))
+      this.#requests.ask(now, request, { subnet, preferred: this.#pool.numberOf(publicKey), avoid })
+    }
+  }
+
+  /** The address that a shared store has chosen, or, where it cannot be asked, one of our own choice. */
+  #chosen(now: number, { join: { publicKey } }: JoinRequest, answer: AddressAnswer): string | undefined {
+    if (answer === 'none') return undefined
+    const isOther = (other: string): boolean => other !== toBase64(publicKey) && this.#isOnline(other)
+    // The store's word does not count against what is in use here.
+    if (answer === 'unavailable' || this.#pool.numbersOf(isOther).has(answer)) {
+      return this.#pool.allocate(now, publicKey, (other) => this.#isOnline(other))
+    }
+    return this.#pool.assign(now, publicKey, answer)
+  }
+
+  #answer(now: number, request: JoinRequest, address: string | undefined): void {
+    const { subnet } = this.#options
+    const { join } = request
     const { publicKey, username: name } = join
     const key = toBase64(publicKey)
-    const address = this.#hasPlaceFor(key)
-      ? this.#pool.allocate(now, publicKey, (other) => this.#isOnline(other))
-      : undefined
+    const reachability = readReachability(join.ice, join.candidates)
+    if (reachability === undefined) return
     if (address === undefined) {
       this.#host.refuse(request, 'room-full', 'The room has no address left to give')
       return
@@ -256,6 +300,16 @@ export class HostRoom extends MemberMachine {
     const addresses = this.#isOnline(key) ? [] : [address, this.#address6(publicKey)]
     const member = { publicKey, name, address }
     this.#tunnels.add(now, toHex(request.hash), member, { ice, remote, addresses })
+    this.#updateAnswered(now)
+  }
+
+  /** Takes the late candidates of joins that wait no more. */
+  #updateAnswered(now: number): void {
+    for (const [join, candidates] of this.#waitingUpdates) {
+      if (this.#waiting.has(join) || this.#requests?.has(join) === true) continue
+      this.#waitingUpdates.delete(join)
+      this.#update(now, join, candidates)
+    }
   }
 
   #update(now: number, join: string, text: string): void {
@@ -276,7 +330,10 @@ export class HostRoom extends MemberMachine {
     Object.assign(member, { tunnel, name, address, heardAt: now })
     if (before !== undefined) this.#tunnels.remove(now, before)
     this.underlay.assignAddresses(tunnel.id, [address, member.address6])
-    this.#keepAddresses(() => this.#pool.commit(now, publicKey))
+    this.#commitAddress(now, publicKey)
+    const { subnet } = this.#options
+    const number = this.#pool.numberOf(publicKey)
+    if (number !== undefined) this.#requests?.keep(publicKey, name, { subnet, number })
     this.#silenceAt ??= now + MemberSilenceMs
     // A rejoined member may have lost what it had: sync with it begins anew.
     this.chat.addNeighbour(now, key, publicKey)
@@ -294,6 +351,7 @@ export class HostRoom extends MemberMachine {
     const { tunnel, key, name, address } = member
     if (tunnel === undefined) return
     member.tunnel = undefined
+    this.#requests?.release(member.publicKey)
     this.chat.removeNeighbour(now, key)
     this.#tunnels.remove(now, tunnel)
     this.#roster.change(now)
@@ -349,9 +407,9 @@ export class HostRoom extends MemberMachine {
   }
 
   /** A disk that fails costs the member its address at the next start of the host, and nobody the room. */
-  #keepAddresses(action: () => void): void {
+  #commitAddress(now: number, publicKey: Uint8Array): void {
     try {
-      action()
+      this.#pool.commit(now, publicKey)
     } catch (error) {
       if (!(error instanceof GonetError)) throw error
       this.events.push(storeFailed(error))

@@ -1,3 +1,4 @@
+import type { AddressAnswer, AddressTransmit } from '../core/address-allocator.js'
 import { GonetError } from '../core/errors.js'
 import type { Identity } from '../core/identity.js'
 import type { Datagram, Machine, SocketAddress } from '../core/machine.js'
@@ -14,6 +15,7 @@ import type { UnderlayOptions } from './underlay.js'
 export type RoomTransmit =
   | { readonly type: 'datagram'; readonly datagram: Datagram }
   | { readonly type: 'signal'; readonly signal: SignalTransmit }
+  | { readonly type: 'address'; readonly address: AddressTransmit }
 
 /** One member of a room, host or guest, whole: signalling, paths, tunnels, overlay, chat. Sans-IO. */
 export interface RoomMachine extends Machine<RoomEvent, RoomTransmit> {
@@ -28,6 +30,8 @@ export interface RoomMachine extends Machine<RoomEvent, RoomTransmit> {
   start(now: number): void
   handleRecord(now: number, adapter: string, record: SignalRecord): void
   handleAdapterState(now: number, adapter: string, state: AdapterState): void
+  /** The answer to an `address` transmit that allocates, by its id. A member that sends none has none. */
+  handleAddress?(now: number, id: string, answer: AddressAnswer): void
   handleDatagram(now: number, source: SocketAddress, bytes: Uint8Array): void
   /** One of the expected STUN servers, or undefined for one whose name could not be looked up. */
   addStunServer(now: number, server: SocketAddress | undefined): void

@@ -171,7 +171,7 @@ export class SimulatedInternet {
     const { machine } = member
     for (let sent = machine.pollTransmit(); sent !== undefined; sent = machine.pollTransmit()) {
       if (sent.type === 'datagram') this.#carry(member, sent.datagram)
-      else this.#signal(member, sent.signal)
+      else if (sent.type === 'signal') this.#signal(member, sent.signal)
     }
     for (let event = machine.pollEvent(); event !== undefined; event = machine.pollEvent()) {
       member.note(event)

@@ -14,7 +14,7 @@ const record = vi.hoisted(() => (name: string) => (...args: unknown[]): Promise<
 })
 vi.mock('../../src/cli/commands/create.js', () => ({ create: record('create') }))
 vi.mock('../../src/cli/commands/join.js', () => ({ join: record('join') }))
-vi.mock('../../src/cli/commands/serve-mqtt.js', () => ({ serveMqtt: record('serve mqtt') }))
+vi.mock('../../src/cli/commands/serve.js', () => ({ serve: record('serve') }))
 
 async function parse(...args: string[]): Promise<{ name: string; args: unknown[] } | undefined> {
   calls.length = 0
@@ -116,8 +116,10 @@ describe('arguments', () => {
   })
 
   it('takes --listen for serve', async () => {
-    const call = await parse('serve', 'mqtt', '--listen', '127.0.0.1:0', '--json')
-    expect(call!.args).toEqual(['127.0.0.1:0', { json: true, timeout: 30 }])
+    const call = await parse('serve', 'mqtt', '--listen', '127.0.0.1:nowhere', '--json')
+    const [name, options, start] = call!.args as [string, GlobalOptions, () => Promise<unknown>]
+    expect([name, options]).toEqual(['mqtt', { json: true, timeout: 30 }])
+    await expect((async () => start())()).rejects.toMatchObject({ code: 'listen-invalid' })
   })
 
   it.each([
@@ -143,8 +145,6 @@ describe('arguments', () => {
     [['leave', '--close']],
     [['--password-file', 'f', 'create']],
     [['create', '--room', 'x']],
-    [['serve', 'dht']],
-    [['serve', 'stun', '--listen', '127.0.0.1:0']],
     [['config', 'init']],
   ])('says of %j that it comes later, and exits 2', async (args) => {
     const { exitCode, err } = await failure(...args)

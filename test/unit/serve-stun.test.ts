@@ -46,7 +46,7 @@ const serve = async (limits?: StunServerLimits, listen = local): Promise<StunSer
 interface Asker {
   readonly socket: Socket
   readonly answers: Buffer[]
-  send(bytes: Uint8Array): Promise<void>
+  readonly send: (bytes: Uint8Array) => Promise<void>
 }
 
 /** @param from an address of 127.0.0.0/8, or ::1 */

@@ -1,6 +1,7 @@
 /** The configuration in force: flags over `--set` over environment over file over defaults. */
 import { dirname, resolve } from 'node:path'
 import { type $ZodType, safeParse } from 'zod/v4/core'
+import type { AdapterDefinition } from '../../adapters/adapter-definition.js'
 import { ConfigError, type ConfigProblem, formatOrigin, type Origin, problemAt } from './config-error.js'
 import { readConfigFile } from './config-file.js'
 import { readEnvironment } from './environment.js'
@@ -8,7 +9,8 @@ import { resolveFileReferences } from './file-references.js'
 import { issueTexts } from './issue-text.js'
 import { readLayer, type Setting, writePath } from './layer.js'
 import { locateValue, nest } from './located.js'
-import { type AdapterSchemas, type Config, configSchema } from './schema.js'
+import { namedModules, OwnAdapters } from './own-adapters.js'
+import { type AdapterSchemas, type Config, configSchema, defaultSignal } from './schema.js'
 import { leafPaths, memberOf } from './schema-shape.js'
 import { isSecretName, maskUrlPasswords } from './secret-names.js'
 import { readYaml } from './yaml-text.js'
@@ -25,6 +27,8 @@ export interface ConfigInput {
   /** Where relative paths and `./gonet.yaml` are looked up; a file's own relative paths start from it. */
   readonly cwd: string
   readonly adapterSchemas: AdapterSchemas
+  /** Adapters that a program brings, which `flags.signal` names. */
+  readonly ownAdapters?: readonly AdapterDefinition[] | undefined
 }
 
 /** A configuration of which everything may be left out. */
@@ -44,6 +48,8 @@ export interface LoadedConfig {
   readonly warnings: readonly string[]
   /** The configuration file that was read. */
   readonly file: string | undefined
+  /** Adapters that are not gonet's own, by name. `config.signal` has their names. */
+  readonly ownAdapters: ReadonlyMap<string, AdapterDefinition>
 }
 
 const Default: Origin = { layer: 'default', source: 'default' }
@@ -53,27 +59,33 @@ const Default: Origin = { layer: 'default', source: 'default' }
  * @throws ConfigError with everything that is wrong, in all layers
  */
 export async function loadConfig(input: ConfigInput): Promise<LoadedConfig> {
-  const schema = configSchema(input.adapterSchemas)
   const problems: ConfigProblem[] = []
   const warnings: string[] = []
   const merged = new Map<string, Setting>()
-  const apply = (settings: readonly Setting[], base: string): void =>
-    merge(schema, merged, resolveFileReferences(settings, base), problems)
 
   const file = readConfigFile(input)
+  const fileOrigin: Origin = { layer: 'file', source: file?.path ?? '' }
+  const located = file && (await readYaml(file.text, fileOrigin, '', problems))
+  const fileBase = dirname(resolve(input.cwd, file?.path ?? ''))
+  const own = new OwnAdapters(input.ownAdapters ?? [])
+  await own.load(await namedModules(input, located, fileBase), problems)
+  const schema = configSchema(new Map([...input.adapterSchemas, ...own.schemas]), own.entries)
+  const apply = (settings: readonly Setting[], base: string): void => {
+    const resolved = resolveFileReferences(settings, base)
+    merge(schema, merged, own.resolveNames(resolved, base), problems)
+  }
+
   if (file !== undefined) {
-    const origin: Origin = { layer: 'file', source: file.path }
-    const located = await readYaml(file.text, origin, '', problems)
     const settings = located === undefined ? [] : readLayer(schema, located, problems)
     if (file.exposed) warnings.push(...exposedSecrets(schema, settings))
-    apply(settings, dirname(resolve(input.cwd, file.path)))
+    apply(settings, fileBase)
   }
   apply(await readEnvironment(input.environment, schema, problems), input.cwd)
   apply(await readAssignments(input.set ?? [], schema, problems), input.cwd)
   apply(readFlags(input.flags ?? {}, schema, problems), input.cwd)
 
   if (problems.length > 0) throw new ConfigError(problems)
-  const config = complete(schema, merged, problems)
+  const config = complete(schema, merged, defaultSignal(input.adapterSchemas), problems)
   if (config === undefined) throw new ConfigError(problems)
   const sources = new Map<string, Origin>()
   for (const path of leafPaths(schema)) {
@@ -81,7 +93,7 @@ export async function loadConfig(input: ConfigInput): Promise<LoadedConfig> {
     if (origin !== undefined || valueAt(config, path) !== undefined)
       sources.set(path.join('.'), origin ?? Default)
   }
-  return { config, sources, warnings, file: file?.path }
+  return { config, sources, warnings, file: file?.path, ownAdapters: own.definitions }
 }
 
 /**
@@ -163,11 +175,12 @@ function exposedSecrets(schema: $ZodType, settings: readonly Setting[]): string[
 function complete(
   schema: $ZodType<Config>,
   merged: ReadonlyMap<string, Setting>,
+  byDefault: readonly string[],
   problems: ConfigProblem[],
 ): Config | undefined {
   const tree: Record<string, unknown> = {}
   for (const { path, value } of merged.values()) place(tree, path, value)
-  const signal = (merged.get('signal')?.value ?? ['mqtt']) as readonly string[]
+  const signal = (merged.get('signal')?.value ?? byDefault) as readonly string[]
   for (const name of signal) place(tree, ['adapters', name], valueAt(tree, ['adapters', name]) ?? {})
   const result = safeParse(schema, tree)
   if (result.success) return result.data

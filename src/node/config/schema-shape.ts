@@ -25,6 +25,12 @@ export function leafPaths(schema: $ZodType, path: readonly string[] = []): (read
   return Object.entries(shape).flatMap(([key, member]) => leafPaths(member, [...path, key]))
 }
 
+/** Whether a value is a schema of Zod 4 for an object, whichever copy of Zod made it. */
+export function isOptionSchema(value: unknown): value is $ZodType {
+  const isSchema = typeof value === 'object' && value !== null && '_zod' in value
+  return isSchema && shapeOf(value as $ZodType) !== undefined
+}
+
 function inner(schema: $ZodType): $ZodTypes {
   const known = schema as $ZodTypes
   const { def } = known._zod

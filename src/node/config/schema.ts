@@ -47,16 +47,18 @@ export interface Config {
 /** Each adapter's option schema (an object's), by the adapter's name. */
 export type AdapterSchemas = ReadonlyMap<string, $ZodType>
 
+/** What needs nothing of one's own: the local network, and public servers. */
+const DefaultSignal: readonly string[] = ['mdns', 'mqtt', 'dht']
+
 const DefaultStunServers: readonly string[] = ['stun.l.google.com:19302', 'stun.cloudflare.com:3478']
+
+/** The backends in use where nothing is configured, of those that there are. */
+export function defaultSignal(adapterSchemas: AdapterSchemas): string[] {
+  return DefaultSignal.filter((name) => adapterSchemas.has(name))
+}
 
 /** Keys that the documentation promises for a later version: not mistyped, only early. */
 export const LaterKeys: ReadonlySet<string> = new Set([
-  'adapters.dht',
-  'adapters.opendht',
-  'adapters.dns',
-  'adapters.mdns',
-  'adapters.etcd',
-  'adapters.pastebin',
   'transport.turn',
   'transport.portMapping',
   'transport.policy',
@@ -71,7 +73,6 @@ export const LaterKeys: ReadonlySet<string> = new Set([
 
 /** Likewise for values, by key. */
 export const LaterValues: ReadonlyMap<string, readonly string[]> = new Map([
-  ['signal', ['dht', 'opendht', 'dns', 'mdns', 'etcd', 'pastebin']],
   ['network.mode', ['tun', 'namespace']],
   ['admission.kind', ['approve', 'allow', 'invite', 'password']],
 ])
@@ -79,8 +80,14 @@ export const LaterValues: ReadonlyMap<string, readonly string[]> = new Map([
 /** Keys whose value is the text as it was written, whatever YAML takes it for. */
 export const SourceTextKeys: ReadonlySet<string> = new Set(['room'])
 
-/** The schema of the whole, for the adapters that there are. */
-export function configSchema(adapterSchemas: AdapterSchemas): $ZodType<Config> {
+/**
+ * The schema of the whole, for the adapters that there are.
+ * @param modules what `signal` may hold besides their names: the paths of modules
+ */
+export function configSchema(
+  adapterSchemas: AdapterSchemas,
+  modules: readonly string[] = [],
+): $ZodType<Config> {
   const adapters = Object.fromEntries(
     [...adapterSchemas].map(([name, options]) => [name, z.optional(options)]),
   )
@@ -102,11 +109,14 @@ export function configSchema(adapterSchemas: AdapterSchemas): $ZodType<Config> {
       ),
     ),
     signal: z._default(
-      described(z.array(z.enum([...adapterSchemas.keys()])), 'Signalling backends, all used at once.').check(
+      described(
+        z.array(z.enum([...adapterSchemas.keys(), ...modules])),
+        'Signalling backends, all used at once.',
+      ).check(
         z.minLength(1, 'at least one backend is needed'),
         z.refine((names) => new Set(names).size === names.length, 'a backend is named twice'),
       ),
-      ['mqtt'],
+      defaultSignal(adapterSchemas),
     ),
     adapters: section(adapters),
     transport: section({
