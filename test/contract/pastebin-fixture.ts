@@ -18,7 +18,13 @@ export function pastebinFixture(
       const url = `${tls ? 'https' : 'http'}://127.0.0.1:${relay.port}`
       // Time runs four times as fast, so that a list is asked for some three times in two seconds.
       const context = httpContext(onState, { clock: hastyClock(4) })
-      const chosen = { dialect: 'pastebin', pollSeconds: 2.5, pastesPerDay: 100_000, ...options, url } as const
+      const chosen = {
+        dialect: 'pastebin',
+        pollSeconds: 2.5,
+        pastesPerDay: 100_000,
+        ...options,
+        url,
+      } as const
       const adapter = await pastebin.create(chosen, context)
       const die = async (): Promise<void> => {
         await relay.close()

@@ -42,7 +42,10 @@ function question(name: string, type: number, { edns = true, opcode = 0 } = {}):
   return bytes.subarray(0, bytes.length - 11)
 }
 
-async function ask({ address: { address, port } }: { address: SocketAddress }, request: Uint8Array): Promise<Buffer> {
+async function ask(
+  { address: { address, port } }: { address: SocketAddress },
+  request: Uint8Array,
+): Promise<Buffer> {
   const socket = createSocket('udp4')
   onTestFinished(() => void socket.close())
   socket.send(request, port, address)
@@ -65,17 +68,23 @@ describe('the server of a zone', () => {
     expect((await answer(`ns.${zone}`, Type.AAAA)).answers).toEqual([])
   })
 
-  it.each(['d', `${topic}.d`, `host.${topic}.d`, `reply.${topic}.d`, `guest.reply.${topic}.d`, 'u', 't', `${topic}.b`])(
-    'says that %s has nothing, not that it does not exist',
-    async (name) => {
-      const { rcode, answers, authorities } = await answer(`${name}.${zone}`, Type.A)
-      expect({ rcode, answers, soa: authorities.map(({ type, name: owner }) => [type, owner]) }).toEqual({
-        rcode: Rcode.NOERROR,
-        answers: [],
-        soa: [[Type.SOA, zone]],
-      })
-    },
-  )
+  it.each([
+    'd',
+    `${topic}.d`,
+    `host.${topic}.d`,
+    `reply.${topic}.d`,
+    `guest.reply.${topic}.d`,
+    'u',
+    't',
+    `${topic}.b`,
+  ])('says that %s has nothing, not that it does not exist', async (name) => {
+    const { rcode, answers, authorities } = await answer(`${name}.${zone}`, Type.A)
+    expect({ rcode, answers, soa: authorities.map(({ type, name: owner }) => [type, owner]) }).toEqual({
+      rcode: Rcode.NOERROR,
+      answers: [],
+      soa: [[Type.SOA, zone]],
+    })
+  })
 
   it.each(['x', 'www', `short.d`, `x.${topic}.b`, `other.${topic}.d`, `a.b.t`])(
     'says that %s does not exist',
@@ -116,7 +125,8 @@ describe('the server of a zone', () => {
     response.writeUInt16BE(Flag.QR, 2)
     const answered: number[] = []
     socket.on('message', (bytes) => answered.push(bytes.readUInt16BE(0)))
-    for (const bytes of [response, Buffer.alloc(3), Buffer.alloc(0)]) socket.send(bytes, address.port, address.address)
+    for (const bytes of [response, Buffer.alloc(3), Buffer.alloc(0)])
+      socket.send(bytes, address.port, address.address)
     const last = question(zone, Type.SOA)
     last.writeUInt16BE(9, 0)
     socket.send(last, address.port, address.address)
@@ -180,7 +190,9 @@ describe('the server of a zone', () => {
     const { address } = await serve()
     const again = (): Promise<DnsServer> => serveDns({ listen: address, zone, advertised: '127.0.0.1' })
     await expect(again()).rejects.toMatchObject({ code: 'listen-failed' })
-    await expect(serveDns({ listen: local, zone: 'a..b', advertised: '127.0.0.1' })).rejects.toThrow(UsageError)
+    await expect(serveDns({ listen: local, zone: 'a..b', advertised: '127.0.0.1' })).rejects.toThrow(
+      UsageError,
+    )
     await server?.close()
     await server?.close()
     server = await again()
@@ -190,7 +202,9 @@ describe('the server of a zone', () => {
     const running = await startDns(local, 'Gonet.Test.')
     onTestFinished(() => running.close())
     const { address } = running.details
-    expect(running.what).toBe(`a DNS server of gonet.test at ${address ?? ''} (UDP and TCP)`.replace('a DNS', 'the DNS'))
+    expect(running.what).toBe(
+      `a DNS server of gonet.test at ${address ?? ''} (UDP and TCP)`.replace('a DNS', 'the DNS'),
+    )
     expect(running.peerOptions).toEqual([
       `--signal dns --set adapters.dns.zone=gonet.test --set adapters.dns.resolver=${address ?? ''}`,
       '--signal dns --set adapters.dns.zone=gonet.test',

@@ -150,11 +150,10 @@ export class TopicGuest {
     const limits = { firstMs: FirstLookupMs, longestMs: LongestLookupMs }
     const backoff = new Backoff(random, limits)
     for (let lookups = 0; ; lookups++) {
-      // The first question does not wait until somebody has answered another.
-      if (lookups > 0) await node.whenUp(signal)
+      // Before anybody has answered, we do not know our own address, and connecting would take longer.
+      await node.whenUp(signal)
       const found = await abortable(this.#lookUp(), signal).catch(() => undefined)
       signal.throwIfAborted()
-      if (found === undefined) await node.whenUp(signal)
       if (found !== undefined || lookups > 0) this.#firstRead.open()
       const isFlooded = found?.isMore === true
       const isFrequent = isFlooded || lookups < FrequentLookups

@@ -121,7 +121,7 @@ async function overUdp<Result>(
           const result = judge(bytes)
           if (result !== undefined) resolve(result)
         } catch (error) {
-          reject(error)
+          reject(error instanceof Error ? error : new Error(explain(error)))
         }
       })
       cancel = clock.after(timeoutMs, () => {

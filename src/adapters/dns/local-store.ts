@@ -90,7 +90,8 @@ export class LocalStore implements RecordStore {
     await abortable(this.#listening, signal)
     const isStored = this.#records.put(record, { source: OwnSource, token: this.#token })
     // Strangers can store joins only, and only a join of our own could meet one.
-    if (!isStored) throw new SignallingError('dns-refused', 'somebody else has taken the sender of our record')
+    if (!isStored)
+      throw new SignallingError('dns-refused', 'somebody else has taken the sender of our record')
   }
 
   holds(record: SignalRecord): Promise<boolean> {

@@ -111,8 +111,8 @@ export class UpdateStore implements RecordStore {
     const content = contentOf(message, name)
     if (content === undefined || digestOf(content) !== digest) return false
     const index = indexName(zone, record.topic, record.box)
-    const found = await this.#readIndex(index, server, signal)
-    if (found.isFlooded) {
+    const found = await this.#indexForChange(index, signal)
+    if (found === undefined || found.isFlooded) {
       this.#flooded.set(index, true)
       return false
     }
@@ -145,7 +145,11 @@ export class UpdateStore implements RecordStore {
     const { server, zone, key } = this.#settings
     const { topic, box, sender, bytes, expiresInMs } = record
     const [index, name] = [indexName(zone, topic, box), recordName(zone, record)]
-    const entry = writeEntry({ sender, expiresAt: this.#client.unixMs + expiresInMs, digest: digestOf(bytes) })
+    const entry = writeEntry({
+      sender,
+      expiresAt: this.#client.unixMs + expiresInMs,
+      digest: digestOf(bytes),
+    })
     const placed = this.#placed.get(name)
     const changes = [
       ...this.#withoutAliases([index, name]),
