@@ -24,6 +24,8 @@ export interface Composition {
   readonly crypto: Crypto
   readonly noiseCrypto: NoiseCrypto
   readonly logger: Logger
+  /** What a record takes over the fastest backend in use, in ms. */
+  readonly signallingLatencyMs: number
   /** Whether every backend in use is on loopback. */
   readonly allLoopback: boolean
   /** Makes the adapters that the configuration names. */
@@ -73,6 +75,7 @@ export function compose(
     crypto: container.get<Crypto>(Service.Crypto),
     noiseCrypto: container.get<NoiseCrypto>(Service.NoiseCrypto),
     logger: container.get<Logger>(Service.Logger),
+    signallingLatencyMs: Math.min(...definitions.map(({ traits }) => traits.typicalLatencyMs)),
     allLoopback: definitions.every((definition) => definition.loopbackOnly(config.adapters[definition.name])),
     allocator: allocatorOf(definitions, config, logger),
     adapters: (onState, onWrong) => {

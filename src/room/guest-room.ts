@@ -33,6 +33,8 @@ const StateRepeatMs = 250
 const HostSilenceMs = 15_000
 /** A join that has brought no tunnel is made anew after this, which doubles up to the limit. */
 const RejoinMs = 10_000
+/** Join and answer, and as much again for backends that are slower than they should be. */
+const RejoinLatencies = 4
 const RejoinLimitMs = 60_000
 const PinName = 'host'
 
@@ -68,7 +70,8 @@ export class GuestRoom extends MemberMachine {
   #attempts = 0
   #rejoinAt: number | undefined
   #addressedHost: { readonly key: Uint8Array; readonly address: string } | undefined
-  #rejoinAfterMs = RejoinMs
+  readonly #rejoinMs: number
+  #rejoinAfterMs: number
   #wasWelcomed = false
   #joined = false
   #hostOnline = false
@@ -89,6 +92,8 @@ export class GuestRoom extends MemberMachine {
     })
     this.#options = options
     this.#isPinned = pinnedKey !== undefined
+    this.#rejoinMs = RejoinMs + RejoinLatencies * (options.signallingLatencyMs ?? 0)
+    this.#rejoinAfterMs = this.#rejoinMs
     this.#guest = guest
     this.#roster = new RosterReader({ crypto, room, self: identity.publicKey, counters: this.counters })
   }
@@ -206,7 +211,7 @@ export class GuestRoom extends MemberMachine {
       case 'host':
         this.#beacon = event.beacon
         this.#host = event.beacon
-        this.#rejoinAfterMs = RejoinMs
+        this.#rejoinAfterMs = this.#rejoinMs
         break
       case 'welcome':
         this.#welcomed(now, event.welcome, event.presharedKey)
@@ -290,7 +295,7 @@ export class GuestRoom extends MemberMachine {
     this.#current = attempt
     this.#attempt = undefined
     this.#rejoinAt = undefined
-    this.#rejoinAfterMs = RejoinMs
+    this.#rejoinAfterMs = this.#rejoinMs
     this.#heardAt = now
     const peer = attempt.welcome?.peer ?? ''
     this.control.setAddresses([peer, memberAddress6(crypto, room, identity.publicKey)])

@@ -64,6 +64,8 @@ export interface RoomMachineOptions
   readonly historyLimit: number
   /** How long until giving up before the room is up, in ms; undefined for never. */
   readonly timeoutMs: number | undefined
+  /** What a record takes over the fastest backend in use, in ms; 0 by default. */
+  readonly signallingLatencyMs?: number
 }
 
 /** How a room ends for a member that reached no backend in time. */

@@ -112,6 +112,8 @@ declare module '@hyperswarm/dht' {
     destroy(options?: { readonly force: boolean }): Promise<void>
 
     static keyPair(seed: Buffer): DHT.KeyPair
+    /** Where a key's own connections are announced. */
+    static hash(publicKey: Buffer): Buffer
     /** A node that starts a DHT, known to others by this address. */
     static bootstrapper(port: number, host: string, options: Partial<DHT.NodeOptions>): DHT
   }

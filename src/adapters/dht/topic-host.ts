@@ -157,7 +157,10 @@ export class TopicHost {
       await Promise.all([this.#server.listen(this.keyPair), announced])
       this.#isListening = true
     } else {
-      await announced
+      // The server announces its key by itself, but sees only after some seconds that it was forgotten.
+      const itself =
+        connects && node.dht.announce(DHT.hash(this.keyPair.publicKey), this.keyPair, []).finished()
+      await Promise.all([announced, itself])
     }
   }
 
