@@ -5,9 +5,11 @@ import { bindMissing, startBind } from './bind.js'
 import { startDhtTestnet } from './dht-testnet.js'
 import { dhtnodeMissing, startDhtnode } from './dhtnode.js'
 import { etcdMissing, startEtcd } from './etcd.js'
+import { freePort } from './free-port.js'
 import { mosquittoMissing, startMosquitto } from './mosquitto.js'
 import { startPastebinFixture } from './pastebin-fixture.js'
 import type { TestServer } from './test-server.js'
+import { startUnbound, unboundMissing } from './unbound.js'
 
 export interface Backend {
   /** What `--signal` calls it. */
@@ -28,6 +30,7 @@ export const Backends: Readonly<
   dht: { start: startDht, missing: undefined },
   opendht: { start: startOpenDht, missing: dhtnodeMissing },
   'dns update': { start: startDnsUpdate, missing: bindMissing },
+  'dns serve, behind unbound': { start: startDnsServe, missing: unboundMissing },
   etcd: { start: startEtcdBackend, missing: etcdMissing },
   'pastebin, bepasty': { start: startBepastyBackend, missing: bepastyMissing },
   'pastebin, a fixture of pastebin.com': { start: startPastebin, missing: undefined },
@@ -76,6 +79,20 @@ async function startDnsUpdate(): Promise<Backend> {
     `adapters.dns.tsig={name: both, secret: "${secret}"}`,
   ]
   return backendOf('dns', server, settings)
+}
+
+/** The host answers for the zone, and both read through unbound. */
+async function startDnsServe(): Promise<Backend> {
+  const zone = 'gonet.test'
+  const port = await freePort()
+  const resolver = await startUnbound(zone, port)
+  const settings = [
+    'adapters.dns.mode=serve',
+    `adapters.dns.zone=${zone}`,
+    `adapters.dns.listen=127.0.0.1:${port}`,
+    `adapters.dns.resolver=127.0.0.1:${resolver.port}`,
+  ]
+  return backendOf('dns', resolver, settings)
 }
 
 async function startEtcdBackend(): Promise<Backend> {
