@@ -28,7 +28,7 @@ describe('config/default.yaml', () => {
     const comments = readFileSync(join(folder, 'default.yaml'), 'utf8')
     const named = (path: readonly string[]): boolean =>
       sources.get(path.join('.'))?.layer === 'file' ||
-      new RegExp(`^ *# ${path.at(-1) ?? ''}: \\S`, 'm').test(comments)
+      new RegExp(`^ *# +${path.at(-1) ?? ''}: \\S`, 'm').test(comments)
     const paths = leafPaths(configSchema(adapterSchemas)).filter(([, adapter]) => adapter !== 'memory')
     expect(paths.filter((path) => !named(path))).toEqual([])
   })

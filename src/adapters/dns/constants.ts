@@ -48,5 +48,3 @@ export const HeaderBytes = 12
 export const MaxLabelBytes = 63
 /** Of a name, with its length bytes (RFC 1035 section 2.3.4). */
 export const MaxNameBytes = 255
-/** Of a character-string (RFC 1035 section 3.3). */
-export const MaxStringBytes = 255
