@@ -16,8 +16,14 @@ import { State, stateFolder } from './node/state.js'
 import type { Room } from './room/room.js'
 
 export type { AdapterContext, AdapterDefinition } from './adapters/adapter-definition.js'
-export type { AddressAllocator } from './core/address-allocator.js'
+export type {
+  AddressAllocator,
+  AddressClaim,
+  AddressRequest,
+  HeldAddress,
+} from './core/address-allocator.js'
 export { type ErrorDetails, GonetError, RefusedError, SignallingError, UsageError } from './core/errors.js'
+export type { Subnet } from './core/overlay.js'
 export type { Clock, Logger, Random } from './core/ports.js'
 export type {
   AdapterState,
