@@ -4,7 +4,7 @@
  */
 import type { AddressAllocator, AddressTransmit } from '../core/address-allocator.js'
 import { explain, GonetError } from '../core/errors.js'
-import type { Datagram } from '../core/machine.js'
+import { type Datagram, formatSocketAddress, type SocketAddress } from '../core/machine.js'
 import type { Clock, Logger, UdpSocket } from '../core/ports.js'
 import { Rendezvous } from '../core/rendezvous.js'
 import type { AdapterState, SignallingAdapter, SignalRecord } from '../core/signalling-adapter.js'
@@ -16,6 +16,8 @@ import { EventQueue } from './event-queue.js'
 /** How long closing waits for the backends to take our records back. */
 const RetractMs = 1000
 const TimerMaxMs = 60_000
+/** How often it is looked at which networks this machine is in. */
+const LookAroundMs = 2000
 /** What was dropped is told without being asked for where it is this much. */
 const ManyDropped = 100
 
@@ -24,6 +26,8 @@ export interface DriverOptions {
   readonly machine: RoomMachine
   /** At most one a family. */
   readonly sockets: readonly UdpSocket[]
+  /** Where this machine is on its own networks, which come and go. */
+  readonly localAddresses: () => readonly SocketAddress[]
   /** Makes the adapters, which report their state to the driver, and what ends the room: a wrong configuration. */
   readonly adapters: (
     onState: (adapter: string, state: AdapterState) => void,
@@ -49,6 +53,9 @@ export class Driver implements Room {
   #allocator: Promise<AddressAllocator> | undefined
   /** The timer that is set: it may be earlier than what the machine wants next, and never later. */
   #timer: { readonly at: number; readonly cancel: () => void } | undefined
+  #stopLooking: (() => void) | undefined
+  /** The addresses that the machine knows of. */
+  #seen: string | undefined
   #closed: Promise<void> | undefined
   #wasClosed: (() => void) | undefined
   #isReady: (() => void) | undefined
@@ -114,6 +121,7 @@ export class Driver implements Room {
     }
     logger.debug('listening', { ports: sockets.map((socket) => socket.local.port) })
     this.handle((each, now) => each.start(now))
+    this.#lookAround()
     abort?.addEventListener('abort', this.#onAbort)
     if (abort?.aborted === true) this.#onAbort()
   }
@@ -181,6 +189,19 @@ export class Driver implements Room {
     }
   }
 
+  /** Networks come and go without a word to programs. */
+  #lookAround(): void {
+    const { clock, localAddresses } = this.#options
+    if (this.#closed !== undefined) return
+    this.#stopLooking = clock.after(LookAroundMs, () => {
+      const addresses = localAddresses()
+      const seen = addresses.map(formatSocketAddress).join()
+      if (seen !== this.#seen) this.handle((each, now) => each.setLocalAddresses(now, addresses))
+      this.#seen = seen
+      this.#lookAround()
+    })
+  }
+
   readonly #onAbort = (): void => void this.leave()
 
   /** A deadline moves later with most datagrams: the timer stays then, since waking early does nothing. */
@@ -237,6 +258,7 @@ export class Driver implements Room {
     const { abort, clock, logger, machine, sockets } = this.#options
     abort?.removeEventListener('abort', this.#onAbort)
     this.#timer?.cancel()
+    this.#stopLooking?.()
     const deadline = new AbortController()
     const cancel = clock.after(RetractMs, () => deadline.abort())
     await this.#rendezvous?.close(deadline.signal)

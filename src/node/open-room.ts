@@ -111,6 +111,7 @@ async function open(
       id: room,
       machine,
       sockets,
+      localAddresses: () => socketAddresses(sockets, transport),
       adapters,
       allocator,
       clock,

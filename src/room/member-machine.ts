@@ -93,6 +93,11 @@ export abstract class MemberMachine implements RoomMachine {
     this.collect(now)
   }
 
+  setLocalAddresses(now: number, addresses: readonly SocketAddress[]): void {
+    this.underlay.setLocalAddresses(addresses)
+    this.collect(now)
+  }
+
   post(now: number, text: string): string {
     const id = this.chat.post(now, text)
     this.collect(now)

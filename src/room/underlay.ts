@@ -87,8 +87,10 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
   readonly #transmits: Datagram[] = []
   readonly #events: UnderlayEvent[] = []
   #gatheringEndsAt: number | undefined
+  #localAddresses: readonly SocketAddress[]
 
   constructor(options: UnderlayOptions) {
+    this.#localAddresses = options.localAddresses
     this.#options = options
     const { crypto, random, loopback } = options
     this.#paths = new Paths({ crypto, random, loopback, maxPeers: MaxPeers })
@@ -97,6 +99,13 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
   /** Begins to gather candidates. */
   start(now: number): void {
     this.#gatheringEndsAt = now + GatheringMs
+  }
+
+  /** Where this machine is on its own networks now: they come and go. */
+  setLocalAddresses(addresses: readonly SocketAddress[]): void {
+    const before = this.candidates
+    this.#localAddresses = addresses
+    if (this.candidates !== before) this.#events.push({ type: 'candidates' })
   }
 
   /** Asks a STUN server where this machine is seen; undefined for one whose name could not be looked up. */
@@ -129,9 +138,7 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
 
   /** Where this machine can most likely be reached from afar; empty where it knows no address. */
   get address(): string {
-    const [best] = [...this.#reflexive.values(), ...this.#options.localAddresses].filter(
-      (each) => each !== undefined,
-    )
+    const [best] = [...this.#reflexive.values(), ...this.#localAddresses].filter((each) => each !== undefined)
     return best === undefined ? '' : formatSocketAddress(best)
   }
 
@@ -276,7 +283,7 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
   }
 
   #candidates(): readonly Candidate[] {
-    const { localAddresses } = this.#options
+    const localAddresses = this.#localAddresses
     const known = new Set(localAddresses.map(formatSocketAddress))
     const reflexive: Candidate[] = []
     for (const address of this.#reflexive.values()) {

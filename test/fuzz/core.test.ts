@@ -35,7 +35,13 @@ const tolerates = (decode: (bytes: Uint8Array) => unknown, bytes: Uint8Array): v
   }
 }
 
-const anyBytes = fc.uint8Array({ maxLength: 5000 })
+/** Short ones too, and those that begin as messages do: most rules are about the first bytes. */
+const anyBytes = fc.oneof(
+  fc.uint8Array({ maxLength: 5000 }),
+  fc
+    .tuple(fc.integer({ min: 0, max: 8 }), fc.uint8Array({ maxLength: 12 }))
+    .map(([type, bytes]) => Uint8Array.of(type, ...bytes)),
+)
 /** Lines made of what messages are made of, in any order. */
 const nearlyMessages = fc
   .array(

@@ -52,8 +52,8 @@ export const path: readonly Weakening[] = [
   {
     rule: 'this machine is no target',
     source: 'transports/path/candidate.ts',
-    defence: "if (range === 'loopback') return options.loopback",
-    weakened: "if (range === 'loopback') return true",
+    defence: "if (range === 'loopback') return 'loopback'",
+    weakened: "if (range === 'loopback') return 'usable'",
     attack: [candidate, 'a target > 127.0.0.1 may be checked only with loopback'],
   },
   {
