@@ -168,7 +168,11 @@ async function countRecords() {
 
   async function countOn(server, index) {
     const count = { records: 0, bytes: 0 }
-    const definition = counting(registry.get(server.signal), `counted${String.fromCharCode(97 + index)}`, count)
+    const definition = counting(
+      registry.get(server.signal),
+      `counted${String.fromCharCode(97 + index)}`,
+      count,
+    )
     const settings = await settingsOf(server)
     const common = { signal: [definition], adapters: { [definition.name]: settings }, timeoutMs: 60_000 }
     const host = await createRoom({ ...common, name: 'host', state: join(folder, `count-${index}-host`) })
