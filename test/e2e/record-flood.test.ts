@@ -62,7 +62,7 @@ describe.skipIf(mosquittoMissing !== undefined)('a host on a broker that a stran
     await guest.next('joined')
     expect(performance.now() - began).toBeLessThan(5000)
     // The flood went on all the time that the guest was joining, and goes on.
-    expect(sent - sentBefore).toBeGreaterThan(1000)
+    expect(sent - sentBefore).toBeGreaterThanOrEqual(RecordsAtATime)
     isOver = true
     await flooding
     guest.end('hello')
