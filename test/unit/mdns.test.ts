@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest'
-import { BoundedMap } from '../../src/adapters/mdns/bounded-map.js'
 import {
   decodeFragment,
   encodeRecord,
@@ -12,6 +11,7 @@ import { boxName } from '../../src/adapters/mdns/names.js'
 import { Publications } from '../../src/adapters/mdns/publications.js'
 import { Reassembly } from '../../src/adapters/mdns/reassembly.js'
 import { Watches } from '../../src/adapters/mdns/watches.js'
+import { BoundedMap } from '../../src/adapters/shared/bounded-map.js'
 import type { SignalRecord } from '../../src/core/signalling-adapter.js'
 import { ManualClock } from '../contract/manual-clock.js'
 

@@ -3,7 +3,7 @@
  * whoever asks in a victim's name. Over TCP everybody has proved theirs.
  */
 import { TokenBucket } from '../../core/bounded.js'
-import { BoundedMap } from './bounded-map.js'
+import { BoundedMap } from '../shared/bounded-map.js'
 
 export type Verdict = 'send' | 'truncate' | 'drop'
 

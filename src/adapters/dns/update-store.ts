@@ -1,7 +1,7 @@
 /** Records in a zone whose server takes updates (RFC 2136), read from that server or through resolvers. */
 import { SignallingError } from '../../core/errors.js'
 import type { Box, RecordKey, SignalRecord, Topic } from '../../core/signalling-adapter.js'
-import { BoundedMap } from './bounded-map.js'
+import { BoundedMap } from '../shared/bounded-map.js'
 import { type ClientOptions, DnsClient, wrongZone } from './client.js'
 import { Class, Flag, Rcode, Type } from './constants.js'
 import { Failover } from './failover.js'

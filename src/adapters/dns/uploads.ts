@@ -1,7 +1,7 @@
 /** Puts messages together whose parts come as questions, from anybody, in any order, some of them twice. */
 import { concatenate } from '../../core/encoding.js'
 import type { Clock } from '../../core/ports.js'
-import { BoundedMap } from './bounded-map.js'
+import { BoundedMap } from '../shared/bounded-map.js'
 import { FairShare } from './fair-share.js'
 import type { UploadPart } from './question-name.js'
 import { MaxUploadBytes } from './upload-message.js'

@@ -1,5 +1,5 @@
 /** Puts records together again from fragments that anybody on the link may have sent. */
-import { BoundedMap } from './bounded-map.js'
+import { BoundedMap } from '../shared/bounded-map.js'
 import { digestOf, type Fragment } from './fragments.js'
 import { mdnsTraits } from './traits.js'
 

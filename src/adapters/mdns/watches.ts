@@ -1,7 +1,7 @@
 /** What is watched: asked for again and again, ever less often, and reported as it comes. */
 import type { Box, SignalRecord, Topic } from '../../core/signalling-adapter.js'
 import type { AdapterContext } from '../adapter-definition.js'
-import { BoundedMap } from './bounded-map.js'
+import { BoundedMap } from '../shared/bounded-map.js'
 import { decodeFragment } from './fragments.js'
 import type { Answer } from './link.js'
 import { boxName } from './names.js'

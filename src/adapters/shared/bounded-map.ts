@@ -1,4 +1,4 @@
-/** A map that forgets its oldest entries where there are too many. */
+/** A map that forgets what was set longest ago where there is more than it may hold. */
 export class BoundedMap<Key, Value> extends Map<Key, Value> {
   readonly #maxEntries: number
 
@@ -15,5 +15,12 @@ export class BoundedMap<Key, Value> extends Map<Key, Value> {
       this.delete(oldest as Key)
     }
     return this
+  }
+
+  /** The value of a key, made where there is none; it counts as set just now. */
+  getOrSet(key: Key, make: () => Value): Value {
+    const value = this.get(key) ?? make()
+    this.set(key, value)
+    return value
   }
 }
