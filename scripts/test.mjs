@@ -13,6 +13,8 @@ const NotOnLts = ['weakened/*', 'fuzz/*', 'contract/*-*', 'e2e/wrong-input', 'un
 
 const inCi = process.env.CI === 'true'
 const counts = { passed: 0, failed: 0, skipped: 0 }
+/** Said again at the end, where a long output is read first. */
+const failures = []
 
 try {
   await installPackages()
@@ -31,18 +33,20 @@ try {
   const lts = inCi ? await installLts() : undefined
   if (lts !== undefined) await runTests(lts, [...NotOnLts, ...process.argv.slice(2)])
 } catch (error) {
-  counts.failed += 1
+  fail(`${error instanceof Error ? error.message : error}`)
   process.stdout.write(`${error instanceof Error ? error.message : error}\n`)
 }
 
 if (inCi && counts.skipped > 0) say('CI=true: skipped tests are failures')
+for (const failure of failures) process.stdout.write(`failed: ${failure}\n`)
 process.exitCode = counts.failed > 0 || (inCi && counts.skipped > 0) ? 1 : 0
 process.stdout.write(`${counts.passed} passed, ${counts.failed} failed, ${counts.skipped} skipped\n`)
 
 /** One counted item; `checking` returns what was wrong, or nothing. */
 async function check(name, checking) {
   const problem = await checking().catch((error) => error.message)
-  counts[problem === '' ? 'passed' : 'failed'] += 1
+  if (problem === '') counts.passed += 1
+  else fail(`${name}\n${problem.trimEnd()}`)
   process.stdout.write(problem === '' ? `✓ ${name}\n` : `✗ ${name}\n${problem.trimEnd()}\n`)
 }
 
@@ -61,27 +65,38 @@ async function runTests(node, args) {
     const title =
       node === process.execPath ? `tests on Node ${process.version}` : 'tests on the LTS release of Node'
     const { code } = await runTool(node, title, 'vitest/vitest.mjs', ['run', ...reporters, ...args])
-    count(JSON.parse(readFileSync(report, 'utf8')), code)
+    count(title, JSON.parse(readFileSync(report, 'utf8')), code)
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
 }
 
-function count(report, code) {
-  let failed = 0
-  for (const { name, status, assertionResults } of report.testResults) {
-    const ofFile = assertionResults.filter((test) => test.status === 'failed').length
-    // A file that could not be loaded, or whose hooks failed, has no test to blame.
-    failed += status === 'failed' ? Math.max(ofFile, 1) : ofFile
+function count(title, report, code) {
+  const before = counts.failed
+  for (const { name, status, message, assertionResults } of report.testResults) {
+    const file = relative(root, name)
     for (const test of assertionResults) {
       if (test.status === 'passed') counts.passed += 1
-      if (['passed', 'failed'].includes(test.status)) continue
-      counts.skipped += 1
-      process.stdout.write(`skipped: ${relative(root, name)}: ${test.fullName}\n`)
+      else if (test.status === 'failed') fail(`${file}: ${test.fullName}: ${headOf(test.failureMessages)}`)
+      else {
+        counts.skipped += 1
+        process.stdout.write(`skipped: ${file}: ${test.fullName}\n`)
+      }
     }
+    // A file that could not be loaded, or whose hooks failed, has no test to blame.
+    const blamed = assertionResults.some((test) => test.status === 'failed')
+    if (status === 'failed' && !blamed) fail(`${file}: ${headOf([message])}`)
   }
-  // Errors outside any test make vitest fail too.
-  counts.failed += code === 0 ? failed : Math.max(failed, 1)
+  if (code !== 0 && counts.failed === before) fail(`${title}: an error outside any test, exit code ${code}`)
+}
+
+function fail(what) {
+  counts.failed += 1
+  failures.push(what)
+}
+
+function headOf(messages) {
+  return messages.join('\n').split('\n').slice(0, 12).join('\n')
 }
 
 function runTool(node, title, tool, args, options) {
