@@ -1,11 +1,14 @@
 // Builds dist/lib, the library with its types, and dist/bin, the command as it starts fast: a small gonet.js, which
-// knows its version; command.cjs, all the rest; and command.cache, what V8 has made of it (scripts/code-cache.mjs).
+// knows its version; command.cjs, all the rest but what few runs need; and what V8 has made of each bundle, NAME.cache
+// (scripts/code-cache.mjs).
 import { execFile } from 'node:child_process'
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { build } from 'esbuild'
+import { nativePackages } from './native-packages.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const dist = join(root, 'dist')
@@ -28,24 +31,58 @@ const nodesOwn = {
   'worker-timers': 'node:timers',
 }
 
-/** Libraries of single backends, which stay packages: some have native parts, and most runs need none of them. */
-const packages = ['@hyperswarm/dht', 'axios', 'dns-packet', 'etcd3', 'multicast-dns']
-
-/** What most runs do not need: in files of its own, so that they need not be read. */
+/** What most runs do not need: in bundles of its own, so that it need not be read. */
 const seldomNeeded = {
-  yaml: 'yaml',
-  pino: 'pino',
+  '@hyperswarm/dht': 'dht',
   aedes: 'aedes',
+  axios: 'axios',
+  'etcd3/lib/connection-pool.js': 'etcd',
   'mqtt/lib/connect/ws': 'mqtt-websocket',
+  pino: 'pino',
+  yaml: 'yaml',
   zod: 'zod',
 }
 const seldomApart = {
   name: 'seldom-apart',
-  setup({ onResolve }) {
+  setup({ onLoad, onResolve }) {
     onResolve({ filter: /^[^./]/ }, ({ path, importer }) => {
-      const file = Object.hasOwn(seldomNeeded, path) ? seldomNeeded[path] : undefined
-      const isOurs = importer.startsWith(join(root, 'src'))
-      return file !== undefined && isOurs ? { path: `./${file}.cjs`, external: true } : undefined
+      const isApart = Object.hasOwn(seldomNeeded, path) && importer.startsWith(join(root, 'src'))
+      return isApart ? { namespace: 'seldom', path } : undefined
+    })
+    onLoad({ filter: /./, namespace: 'seldom' }, ({ path }) => ({
+      contents: `module.exports = require('./load-cached.cjs')(__dirname, '${seldomNeeded[path]}', require)`,
+      resolveDir: join(root, 'scripts'),
+    }))
+  },
+}
+
+/** The bundles export what `require` gives, as Node's own loader would. */
+const asRequired = {
+  name: 'as-required',
+  setup({ onLoad, onResolve }) {
+    onResolve({ filter: /./ }, ({ kind, path }) =>
+      kind === 'entry-point' ? { namespace: 'required', path } : undefined,
+    )
+    onLoad({ filter: /./, namespace: 'required' }, ({ path }) => ({
+      contents: `module.exports = require('${path}')`,
+      resolveDir: root,
+    }))
+  },
+}
+
+/** etcd's protocol as it is after parsing, which takes longer than a whole join. */
+const etcdParsed = {
+  name: 'etcd-parsed',
+  setup({ onLoad }) {
+    onLoad({ filter: /\/etcd3\/lib\/connection-pool\.js$/ }, ({ path }) => {
+      const file = join(dirname(path), '..', 'proto', 'rpc.proto')
+      const { Root } = createRequire(path)('protobufjs')
+      const parsed = new Root().loadSync(file, { keepCase: true }).toJSON()
+      const [before, after, ...more] = readFileSync(path, 'utf8').split(
+        'loadSync)(`${__dirname}/../proto/rpc.proto`',
+      )
+      if (after === undefined || more.length > 0) throw new Error('etcd3 loads its protocol in another way')
+      return { contents: `${before}fromJSON)(${JSON.stringify(parsed)}${after}` }
     })
   },
 }
@@ -89,8 +126,13 @@ async function buildCommand() {
     // A third less to read at each start. Errors have names of their own, and dist/lib keeps all others.
     minifyIdentifiers: true,
     define: { __GONET_VERSION__: JSON.stringify(version) },
-    external: packages,
     logLevel: 'warning',
+  }
+  /** As scripts/load-cached.cjs calls it. */
+  const cached = {
+    banner: { js: '(function(exports,require,module,__filename,__dirname){' },
+    footer: { js: '})' },
+    alias: nodesOwn,
   }
   await Promise.all([
     build({
@@ -103,9 +145,7 @@ async function buildCommand() {
       ...common,
       entryPoints: [join(root, 'src', 'cli', 'run.ts')],
       outfile: join(bin, 'command.cjs'),
-      banner: { js: '(function(exports,require,module,__filename,__dirname){' },
-      footer: { js: '})' },
-      alias: nodesOwn,
+      ...cached,
       plugins: [seldomApart, importsApart],
     }),
     build({
@@ -119,7 +159,12 @@ async function buildCommand() {
       entryPoints: Object.entries(seldomNeeded).map(([path, out]) => ({ in: path, out })),
       outdir: bin,
       outExtension: { '.js': '.cjs' },
-      alias: nodesOwn,
+      ...cached,
+      plugins: [
+        asRequired,
+        etcdParsed,
+        nativePackages(['sodium-native', 'udx-native'], '@hyperswarm/dht', root),
+      ],
     }),
   ])
   chmodSync(join(bin, 'gonet.js'), 0o755)
@@ -128,6 +173,6 @@ async function buildCommand() {
     await promisify(execFile)(process.execPath, [join(root, 'scripts', 'code-cache.mjs'), bin])
   } catch (error) {
     // Where nothing may listen on loopback. The command is the same without, only slower to start.
-    process.stderr.write(`dist/bin/command.cache was not made: ${error.stderr || error.message}\n`)
+    process.stderr.write(`the caches of dist/bin were not made: ${error.stderr || error.message}\n`)
   }
 }

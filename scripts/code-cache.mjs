@@ -1,5 +1,6 @@
-// Writes command.cache beside the command.cjs of a folder: V8's code of every function that a join runs, so that a
-// start need not compile them. For that it joins a room of a host on loopback.
+// Writes NAME.cache beside each NAME.cjs of a folder that a join needs: V8's code of every function that it runs, so
+// that a start need not compile them. For that it joins a room of a host on loopback, and tries to join where there is
+// no server for those backends whose servers gonet does not bring.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -7,13 +8,16 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
-import { Script } from 'node:vm'
+import vm from 'node:vm'
 
-const [bin = '', ...joining] = process.argv.slice(2)
-if (joining.length > 0) await joinAndKeep(joining)
+/** Nobody listens there: it is a port of TCP's own (RFC 7805 retired it), which takes root to open. */
+const Nowhere = '127.0.0.1:1'
+
+const [bin = '', bundle = '', ...joining] = process.argv.slice(2)
+if (bundle !== '') await joinAndKeep(bundle, joining)
 else await prepare()
 
-/** A broker and a host as processes of the command; the guest is a process of this file. */
+/** Servers and hosts as processes of the command; the guests are processes of this file. */
 async function prepare() {
   const folder = mkdtempSync(join(tmpdir(), 'gonet-build-'))
   const own = Object.entries(process.env).filter(([name]) => !/^(GONET_|NODE_)/i.test(name))
@@ -24,22 +28,39 @@ async function prepare() {
       cwd: folder,
       env,
       stdio: ['pipe', 'pipe', 'inherit'],
-      timeout: 30_000,
+      timeout: 60_000,
     })
-    children.push({ child, ended: new Promise((resolve) => child.on('close', resolve)) })
-    return child
+    const ended = new Promise((resolve) => child.on('close', resolve))
+    children.push({ child, ended })
+    return { child, ended }
+  }
+  const gonet = (...args) => start(join(bin, 'gonet.js'), '--json', ...args).child
+  /** Has a guest join, and keeps what became of a bundle. */
+  const keep = async (name, exitCode, ...args) => {
+    const state = ['--state', join(folder, `${name}-guest`)]
+    const { child, ended } = start(fileURLToPath(import.meta.url), bin, name, '--json', ...state, ...args)
+    child.stdin.end('a message\n')
+    const code = await ended
+    if (code !== exitCode) throw new Error(`the guest for ${name} ended with ${code}`)
+  }
+  const joinOver = async (bundle, backend, setting) => {
+    const server = gonet('serve', backend, '--listen', '127.0.0.1:0')
+    const { url, bootstrap } = await firstEvent(server, 'serving')
+    const common = ['--signal', backend, '--set', `${setting}=${url ?? bootstrap}`]
+    const { room } = await firstEvent(gonet(...common, '--state', join(folder, backend), 'create'), 'room')
+    await keep(bundle, 0, ...common, 'join', room)
+  }
+  const joinNowhere = (bundle, backend, setting) => {
+    const common = ['--quiet', '--timeout', '1', '--signal', backend, '--set', setting]
+    return keep(bundle, 3, ...common, 'join', 'cf83e1357eefb8bdf154')
   }
   try {
-    const gonet = join(bin, 'gonet.js')
-    const broker = start(gonet, '--json', 'serve', 'mqtt', '--listen', '127.0.0.1:0')
-    const { url } = await firstEvent(broker, 'serving')
-    const common = ['--json', '--signal', 'mqtt', '--set', `adapters.mqtt.url=${url}`, '--state']
-    const { room } = await firstEvent(start(gonet, ...common, join(folder, 'host'), 'create'), 'room')
-    const file = fileURLToPath(import.meta.url)
-    const guest = start(file, bin, ...common, join(folder, 'guest'), 'join', room)
-    guest.stdin.end('a message\n')
-    const exitCode = await children.at(-1).ended
-    if (exitCode !== 0) throw new Error(`the guest ended with ${exitCode}`)
+    await Promise.all([
+      joinOver('command', 'mqtt', 'adapters.mqtt.url'),
+      joinOver('dht', 'dht', 'adapters.dht.bootstrap'),
+      joinNowhere('etcd', 'etcd', `adapters.etcd.endpoints=http://${Nowhere}`),
+      joinNowhere('axios', 'opendht', `adapters.opendht.proxy=http://${Nowhere}`),
+    ])
   } finally {
     for (const { child } of children) child.kill()
     await Promise.all(children.map(({ ended }) => ended))
@@ -47,13 +68,20 @@ async function prepare() {
   }
 }
 
-async function joinAndKeep(args) {
-  const file = join(bin, 'command.cjs')
-  const script = new Script(readFileSync(file, 'latin1'), { filename: file })
-  const command = { exports: {} }
-  script.runInThisContext()(command.exports, createRequire(file), command, file, bin)
-  const exitCode = await command.exports.run(args, '')
-  if (exitCode === 0) writeFileSync(join(bin, 'command.cache'), script.createCachedData())
+/** Runs the command in this process. */
+async function joinAndKeep(name, args) {
+  const scripts = new Map()
+  const { Script } = vm
+  // The command loads its bundles by itself.
+  vm.Script = class extends Script {
+    constructor(source, options) {
+      super(source, options)
+      scripts.set(options.filename, this)
+    }
+  }
+  const load = createRequire(import.meta.url)('./load-cached.cjs')
+  const exitCode = await load(bin, 'command', createRequire(join(bin, 'command.cjs'))).run(args, '')
+  writeFileSync(join(bin, `${name}.cache`), scripts.get(`${bin}/${name}.cjs`).createCachedData())
   process.exit(exitCode)
 }
 
