@@ -27,10 +27,13 @@ import { formatCredentials, readReachability, type UnderlayEvent } from './under
 
 /** How often a guest says that it lives, and asks for what it lacks. */
 const StateIntervalMs = 5000
+/** The same once the roster has not changed for so long. */
+const SettledMs = 15_000
+const SettledStateIntervalMs = 10_000
 /** Before the first roster has come, it asks this often. */
 const StateRepeatMs = 250
 /** The host answers every state; it counts as gone after this. */
-const HostSilenceMs = 15_000
+const HostSilenceMs = 25_000
 /** A join that has brought no tunnel is made anew after this, which doubles up to the limit. */
 const RejoinMs = 10_000
 /** Join and answer, and as much again for backends that are slower than they should be. */
@@ -77,6 +80,7 @@ export class GuestRoom extends MemberMachine {
   #hostOnline = false
   #heardAt = 0
   #stateAt: number | undefined
+  #rosterChangedAt = 0
   #isUp = false
 
   constructor(options: GuestRoomOptions) {
@@ -117,13 +121,14 @@ export class GuestRoom extends MemberMachine {
 
   protected handleOwnTimeout(now: number): void {
     if (this.#isHostThere && now >= this.#heardAt + HostSilenceMs) this.#hostLeft(now)
-    if (this.#rejoinAt !== undefined && now >= this.#rejoinAt) this.#join(now)
+    const joinAt = this.#joinAt
+    if (joinAt !== undefined && now >= joinAt) this.#join(now)
     if (this.#stateAt !== undefined && now >= this.#stateAt) this.#sendState(now)
   }
 
   protected pollOwnTimeout(): number | undefined {
     return earliest(
-      this.#rejoinAt,
+      this.#joinAt,
       this.#stateAt,
       this.#isHostThere ? this.#heardAt + HostSilenceMs : undefined,
       this.#beacon && this.underlay.gatheringEndsAt,
@@ -203,6 +208,11 @@ export class GuestRoom extends MemberMachine {
   /** Whether there is a tunnel that the host has neither left nor let fall silent. */
   get #isHostThere(): boolean {
     return this.#current !== undefined && (this.#hostOnline || this.#rejoinAt === undefined)
+  }
+
+  /** When to join again: who leaves does not, though a join may be under way yet. */
+  get #joinAt(): number | undefined {
+    return this.isLeaving ? undefined : this.#rejoinAt
   }
 
   #handleGuest(now: number, event: GuestEvent): void {
@@ -353,6 +363,7 @@ export class GuestRoom extends MemberMachine {
     const hostKey = this.#current?.beacon.publicKey
     const changed = hostKey && this.#roster.add(hostKey, fragment)
     if (hostKey === undefined || changed === undefined) return
+    this.#rosterChangedAt = now
     this.#stateAt = now + StateIntervalMs
     if (!this.#joined) {
       this.#joined = true
@@ -385,7 +396,9 @@ export class GuestRoom extends MemberMachine {
   #sendState(now: number): void {
     const { term, version } = this.#roster.number
     this.#sendToHost(now, { type: 'state', number: { term, version } })
-    this.#stateAt = now + (this.#roster.members.length === 0 ? StateRepeatMs : StateIntervalMs)
+    const isSettled = now - this.#rosterChangedAt >= SettledMs
+    const intervalMs = isSettled ? SettledStateIntervalMs : StateIntervalMs
+    this.#stateAt = now + (this.#roster.members.length === 0 ? StateRepeatMs : intervalMs)
   }
 
   #sendToHost(now: number, message: ControlMessage): void {

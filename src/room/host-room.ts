@@ -24,7 +24,7 @@ import { RosterPublisher } from './roster-publisher.js'
 import { formatCredentials, parseCandidates, readReachability, type UnderlayEvent } from './underlay.js'
 
 /** A guest says at least every 5 s that it lives; it counts as gone after this. */
-const MemberSilenceMs = 20_000
+const MemberSilenceMs = 30_000
 /** On the roster, those that are away included. */
 const MaxGuests = MaxRosterMembers - 1
 

@@ -125,7 +125,9 @@ describe('the selected path is checked', () => {
     net.sent.length = 0
     net.runBusy(300_000, a, b, 2500)
     for (const gap of gaps(net.checks(a))) expect(gap).toBeGreaterThanOrEqual(15_000)
-    expect(net.checks(a).length).toBeGreaterThan(10)
+    // Though it is heard all the time: its NAT's binding may have changed, or the round trip.
+    expect(net.checks(a).length).toBeGreaterThan(3)
+    for (const gap of gaps(net.checks(a))) expect(gap).toBeLessThan(85_000)
   })
 
   it('soon where several packets bring no answer', () => {

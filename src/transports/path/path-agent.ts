@@ -12,7 +12,7 @@
  */
 import { formatSocketAddress, type SocketAddress } from '../../core/machine.js'
 import type { Random } from '../../core/ports.js'
-import type { Candidate } from './candidate.js'
+import { type Candidate, candidateClass } from './candidate.js'
 import type { CheckCredentials } from './checks.js'
 import { PeerRate, TokenBucket, UnprovenSourceRate } from './pacing.js'
 import { type CheckUrgency, RemoteCandidate } from './remote-candidate.js'
@@ -68,6 +68,8 @@ export class PathAgent {
   readonly #traffic = new Traffic()
   /** Where the peer's latest tunnel packet came from. */
   #lastSource: RemoteCandidate | undefined
+  /** When the tunnel was heard on the selected path. */
+  #tunnelHeardAt = -Infinity
 
   constructor(now: number, options: PathAgentOptions) {
     this.#options = options
@@ -134,6 +136,7 @@ export class PathAgent {
   noteReceived(now: number, source: SocketAddress): void {
     if (this.#traffic.noteReceived(now)) this.#hurry(now)
     const known = this.#selected?.isAt(source) === true ? this.#selected : this.#lastSource
+    if (known === this.#selected) this.#tunnelHeardAt = now
     const candidate = known?.isAt(source) === true ? known : this.#find(source)
     if (candidate !== undefined && candidate === this.#lastSource) {
       candidate.heardAt = now
@@ -191,6 +194,10 @@ export class PathAgent {
     }
     for (const candidate of this.#candidates.values()) {
       if (candidate.checkAt === undefined || candidate.checkAt > now) continue
+      if (this.#isHeard(now, candidate)) {
+        this.#schedule(now, candidate, this.#restMs(now, candidate))
+        continue
+      }
       this.#check(candidate, candidate.postponed ?? (candidate === this.#selected ? 'heartbeat' : 'ordinary'))
     }
     this.#rearm()
@@ -227,6 +234,13 @@ export class PathAgent {
     return now - Math.max(selected.unansweredSince, ...heardAt)
   }
 
+  /** Whether the tunnel shows by itself that the path works: members of a quiet room answer each other. */
+  #isHeard(now: number, candidate: RemoteCandidate): boolean {
+    if (candidate !== this.#selected || candidate.unanswered > 0 || candidate.answers < 2) return false
+    if (this.#traffic.isBusy(now) || now - this.#tunnelHeardAt >= timing.IdleHeartbeatMs) return false
+    return now - (candidate.lastCheckAt ?? -Infinity) < timing.HeardHeartbeatMs
+  }
+
   #isToReplace(selected: RemoteCandidate, candidate: RemoteCandidate): boolean {
     if (this.#distrusted || this.#lost) return true
     // A single miss is enough where the peer itself has gone over to the other path.
@@ -255,7 +269,9 @@ export class PathAgent {
   #restMs(now: number, candidate: RemoteCandidate): number {
     const fraction = this.#options.random.fraction()
     if (candidate !== this.#selected) {
-      return candidate.answers < 2 ? timing.SecondAnswerMs : timing.StandbyMs * (0.9 + 0.2 * fraction)
+      if (candidate.answers < 2) return timing.SecondAnswerMs
+      const hasNat = candidateClass(candidate.kind) > 0
+      return (hasNat ? timing.StandbyMs : timing.StandbyWithoutNatMs) * (0.9 + 0.2 * fraction)
     }
     return this.#traffic.isBusy(now)
       ? timing.BusyHeartbeatMs

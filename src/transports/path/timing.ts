@@ -10,8 +10,12 @@ export const BusyHeartbeatMs = 3000
 /** The same while there is none: the earliest, and how much jitter may add. */
 export const IdleHeartbeatMs = 15_000
 export const IdleHeartbeatJitterMs = 10_000
-/** Packets of the tunnel, either way, are counted over this time; so long a silence is a rest. */
+/** While the tunnel itself is heard there, an idle path need be checked no more often than this. */
+export const HeardHeartbeatMs = 60_000
+/** Packets of the tunnel, either way, are counted over this time. */
 export const TrafficMs = 5000
+/** After so long a silence of the tunnel the next packet has the path checked. */
+export const RestMs = 15_000
 /** So many are traffic; fewer are what a quiet room says. */
 export const BusyPackets = 10
 /** So many that were sent while none came have the path looked at, however few there are. */
@@ -28,6 +32,8 @@ export const DistrustMissesAlone = 10
 /** How long after its first answer an unselected path is measured again, and how often from then on. */
 export const SecondAnswerMs = 1000
 export const StandbyMs = 25_000
+/** The same for one without a NAT on the way, which has no binding to keep. */
+export const StandbyWithoutNatMs = 300_000
 
 /** A path that worked once makes room for new ones when the peer has not been heard on it for so long. */
 export const ForgottenMs = 60_000

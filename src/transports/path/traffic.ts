@@ -2,7 +2,7 @@
  * How much the tunnel uses a path, which says how closely the path is to be watched. What members of a quiet room
  * tell each other every few seconds is no reason: a host of hundreds would do nothing but check.
  */
-import { BusyPackets, TrafficMs, UnansweredPackets } from './timing.js'
+import { BusyPackets, RestMs, TrafficMs, UnansweredPackets } from './timing.js'
 
 export class Traffic {
   #lastAt = -Infinity
@@ -33,7 +33,7 @@ export class Traffic {
   }
 
   #note(now: number): boolean {
-    const hasRested = now - this.#lastAt >= TrafficMs
+    const hasRested = now - this.#lastAt >= RestMs
     this.#lastAt = now
     if (now - this.#spanAt >= TrafficMs) {
       this.#countBefore = now - this.#spanAt < 2 * TrafficMs ? this.#count : 0
