@@ -17,6 +17,8 @@ const Packages = {
   ping: 'iputils-ping',
   nft: 'nftables',
   turnserver: 'coturn',
+  sysctl: 'procps',
+  miniupnpd: 'miniupnpd-nftables',
   openssl: 'openssl',
   tmux: 'tmux',
   etcd: 'etcd-server',
