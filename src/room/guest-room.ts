@@ -121,8 +121,7 @@ export class GuestRoom extends MemberMachine {
 
   protected handleOwnTimeout(now: number): void {
     if (this.#isHostThere && now >= this.#heardAt + HostSilenceMs) this.#hostLeft(now)
-    const joinAt = this.#joinAt
-    if (joinAt !== undefined && now >= joinAt) this.#join(now)
+    if (now >= (this.#joinAt ?? Infinity)) this.#join(now)
     if (this.#stateAt !== undefined && now >= this.#stateAt) this.#sendState(now)
   }
 

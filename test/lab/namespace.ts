@@ -39,19 +39,16 @@ export class Lab {
     return namespace
   }
 
-  /** A veth pair named `device` at both ends, with an address (CIDR) at each. */
+  /** A veth pair named `device` at both ends, with addresses (CIDR) at each. */
   async link(
     device: string,
-    [first, firstAddress]: readonly [Namespace, string],
-    [second, secondAddress]: readonly [Namespace, string],
+    first: readonly [Namespace, ...addresses: string[]],
+    second: readonly [Namespace, ...addresses: string[]],
   ): Promise<void> {
-    const peer = ['peer', 'name', device, 'netns', second.name]
-    await execute('ip', ['link', 'add', 'name', device, 'netns', first.name, 'type', 'veth', ...peer])
-    for (const [namespace, address] of [
-      [first, firstAddress],
-      [second, secondAddress],
-    ] as const) {
-      await namespace.run('ip', 'address', 'add', address, 'dev', device)
+    const peer = ['peer', 'name', device, 'netns', second[0].name]
+    await execute('ip', ['link', 'add', 'name', device, 'netns', first[0].name, 'type', 'veth', ...peer])
+    for (const [namespace, ...addresses] of [first, second]) {
+      for (const address of addresses) await namespace.run('ip', 'address', 'add', address, 'dev', device)
       await namespace.run('ip', 'link', 'set', device, 'up')
     }
   }
@@ -77,6 +74,11 @@ export class Namespace {
    */
   async run(command: string, ...parameters: readonly string[]): Promise<string> {
     return (await execute('ip', ['netns', 'exec', this.name, command, ...parameters])).stdout
+  }
+
+  /** Runs lines of shell, each of which must succeed. @returns their stdout */
+  shell(...lines: readonly string[]): Promise<string> {
+    return this.run('sh', '-ec', lines.join('\n'))
   }
 
   /** Starts a command that is ended with the namespace. */

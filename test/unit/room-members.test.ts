@@ -1,5 +1,5 @@
 /** Members of a room, whole, where something goes wrong at one of them. */
-import { beforeEach, describe, expect, it } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 import { GonetError } from '../../src/core/errors.js'
 import { identityFromSeed } from '../../src/core/identity.js'
 import { parseSubnet } from '../../src/core/overlay.js'
@@ -107,6 +107,20 @@ describe('a guest', () => {
     const states = ofBob.map(({ state }) => state)
     expect(states).toEqual(states.map((_, index) => (index % 2 === 0 ? 'joined' : 'left')))
     expect(states.at(-1)).toBe('joined')
+  })
+
+  // It says goodbye for a second: the next join would be due during one of these, 7.5 to 10 s after the first.
+  it.each([7300, 8200, 9100])('leaves in peace %i ms after a join that found no path', (afterMs) => {
+    const host = startHost()
+    const guest = join('alice')
+    internet.kill(host)
+    internet.cutOff.add(guest)
+    startHost()
+    internet.run(afterMs)
+    const timeouts = vi.spyOn(guest.machine, 'handleTimeout')
+    leave(guest)
+    expect(guest.events.at(-1)).toEqual({ event: 'left' })
+    expect(timeouts.mock.calls.length).toBeLessThan(100)
   })
 })
 

@@ -1,0 +1,128 @@
+/** A broker and a STUN and TURN server on a lab's internet, and what leads a client to them. */
+import { execFileSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Namespace } from './namespace.js'
+import { type Access, Servers } from './nat.js'
+
+/** Commands that they need, for `missingForLab`. */
+export const LabServersCommands = ['mosquitto', 'turnserver', 'openssl', 'ss'] as const
+
+const User = 'gonet'
+const Password = 'lab'
+const [First, Second, Third] = Servers.ipv4
+const [FirstIpv6, SecondIpv6] = Servers.ipv6
+
+export interface LabServers {
+  /** The authority that has signed the servers' certificate (PEM); Node takes it from NODE_EXTRA_CA_CERTS. */
+  readonly ca: string
+  /** Values for `--set`, for a client with this access to the internet. */
+  settings(access: Access): readonly string[]
+}
+
+/**
+ * Starts them; they end with the namespace.
+ * @param folder for their files; it must be there as long as they run
+ * @throws Error where one of them does not listen within 20 s
+ */
+export async function startLabServers(internet: Namespace, folder: string): Promise<LabServers> {
+  const file = (name: string): string => join(folder, name)
+  makeCertificate(folder)
+  writeFileSync(file('mosquitto.conf'), mosquittoLines(file).join('\n'))
+  internet.spawn('mosquitto', ['-c', file('mosquitto.conf')], { stdio: 'ignore' })
+  internet.spawn('turnserver', turnserverOptions(file), { stdio: 'ignore' })
+  await Promise.all([
+    listening(internet, '-lnt', `${First}:1883`, `${Third}:443`, `${First}:5349`, `${Second}:443`),
+    listening(internet, '-lnu', `${First}:3478`, `${Second}:3478`),
+  ])
+  return { ca: file('ca.pem'), settings: (access) => settingsFor(access, file('ca.pem')) }
+}
+
+function settingsFor({ type, family = 'ipv4' }: Access, ca: string): readonly string[] {
+  const address = family === 'ipv6' ? `[${FirstIpv6}]` : First
+  const other = family === 'ipv6' ? `[${SecondIpv6}]` : Second
+  const broker =
+    type === 'tcp-443'
+      ? [`adapters.mqtt.url=mqtts://${Third}:443`, `adapters.mqtt.ca=${ca}`]
+      : [`adapters.mqtt.url=mqtt://${address}:1883`]
+  return [...broker, `transport.stun=["${address}:3478", "${other}:3478"]`]
+}
+
+function mosquittoLines(file: (name: string) => string): string[] {
+  return [
+    `listener 1883 ${First}`,
+    `listener 1883 ${FirstIpv6}`,
+    `listener 443 ${Third}`,
+    `certfile ${file('server.pem')}`,
+    `keyfile ${file('server.key')}`,
+    'allow_anonymous true',
+    'persistence false',
+    'log_dest none',
+    // Else it becomes the user mosquitto, who may not read these files.
+    'user root',
+    '',
+  ]
+}
+
+function turnserverOptions(file: (name: string) => string): string[] {
+  const addresses = [First, Second, FirstIpv6, SecondIpv6].flatMap((address) => ['-L', address])
+  const login = ['--lt-cred-mech', '-u', `${User}:${Password}`, '-r', 'lab']
+  const tls = ['--cert', file('server.pem'), '--pkey', file('server.key'), '--tls-listening-port', '5349']
+  // A port that takes TCP takes TLS too.
+  const port443 = [Second, `[${SecondIpv6}]`].flatMap((address) => ['--aux-server', `${address}:443`])
+  const files = ['--pidfile', file('turnserver.pid'), '--log-file', file('turnserver.log'), '--simple-log']
+  // It would hold hundreds of megabytes for its threads otherwise.
+  return [
+    '-n',
+    '--no-cli',
+    '-m',
+    '1',
+    ...files,
+    ...addresses,
+    ...login,
+    ...tls,
+    ...port443,
+    '--userdb',
+    file('turn.db'),
+  ]
+}
+
+function makeCertificate(folder: string): void {
+  const names = [...Servers.ipv4, ...Servers.ipv6].map((address) => `IP:${address}`).join(',')
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+  const run = (...args: readonly string[]): void =>
+    void execFileSync('openssl', args, { cwd: folder, stdio: 'ignore' })
+  run('req', '-x509', ...key, '-keyout', 'ca.key', '-out', 'ca.pem', '-days', '2', '-subj', '/CN=lab')
+  run('req', ...key, '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=servers of the lab')
+  writeFileSync(join(folder, 'server.ext'), `subjectAltName=${names}\n`)
+  const authority = ['-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial']
+  run(
+    'x509',
+    '-req',
+    '-in',
+    'server.csr',
+    ...authority,
+    '-out',
+    'server.pem',
+    '-extfile',
+    'server.ext',
+    '-days',
+    '2',
+  )
+}
+
+/** Resolves when sockets are bound there, as `ss` lists them. */
+async function listening(
+  namespace: Namespace,
+  kind: '-lnt' | '-lnu',
+  ...addresses: readonly string[]
+): Promise<void> {
+  const until = performance.now() + 20_000
+  while (true) {
+    const listed = await namespace.run('ss', '-H', kind)
+    const silent = addresses.filter((address) => !listed.includes(`${address} `))
+    if (silent.length === 0) return
+    if (performance.now() > until) throw new Error(`nobody listens at ${silent.join(', ')}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+}
