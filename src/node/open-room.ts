@@ -11,12 +11,14 @@ import { GuestRoom } from '../room/guest-room.js'
 import { HostRoom } from '../room/host-room.js'
 import type { Room } from '../room/room.js'
 import type { RoomMachine, RoomMachineOptions } from '../room/room-machine.js'
+import type { Candidate } from '../transports/path/candidate.js'
 import { type Composition, compose } from './composition.js'
 import type { LoadedConfig } from './config/load-config.js'
 import { resolveTransport, type TransportSettings } from './config/transport-settings.js'
 import { Driver } from './driver.js'
 import { localAddresses, localSubnets } from './interfaces.js'
 import type { Lock } from './lock.js'
+import type { PortMapping } from './port-mapping.js'
 import type { State } from './state.js'
 import { openUdpSocket } from './udp-socket.js'
 
@@ -102,9 +104,12 @@ async function open(
       timeoutMs: options.timeoutMs,
     })
     const { adapters, allocator, clock, logger } = composition
-    const onClosed = (): Promise<void> => {
+    let mapping: Promise<PortMapping> | undefined
+    const closing = new AbortController()
+    const onClosed = async (): Promise<void> => {
+      closing.abort()
+      await (await mapping)?.close()
       lock.release()
-      return Promise.resolve()
     }
     const { abort } = options
     const driver = new Driver({
@@ -121,6 +126,7 @@ async function open(
     })
     await driver.start()
     for (const server of transport.stun) void addStunServer(driver, server, sockets)
+    if (transport.portMapping) mapping = mapPort(driver, sockets, composition, closing.signal)
     return driver
   } catch (error) {
     lock.release()
@@ -174,6 +180,19 @@ function socketAddresses(
     const socket = sockets.find(({ local }) => local.address.includes(':') === isV6)
     return socket === undefined ? [] : [{ address, port: socket.local.port }]
   })
+}
+
+async function mapPort(
+  driver: Driver,
+  sockets: readonly UdpSocket[],
+  { clock, random, logger }: Composition,
+  abort: AbortSignal,
+): Promise<PortMapping> {
+  const port = sockets[0]?.local.port ?? 0
+  const { startPortMapping } = await import('./port-mapping.js')
+  const onMapped = (candidate: Candidate | undefined): void =>
+    driver.handle((machine, now) => machine.setMappedAddress(now, candidate?.address))
+  return startPortMapping({ port, clock, random, logger, onMapped, abort })
 }
 
 /** Looked up beside everything else: a slow resolver delays no join. */

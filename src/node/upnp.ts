@@ -1,6 +1,6 @@
 /**
  * UPnP-IGD: finds the router, has it map the port, and sees to it that the mapping stays. The libraries for it
- * are large, cannot be bounded, or fetch what any machine on the network tells them to (docs/nat.md).
+ * are large, cannot be bounded, or fetch what any machine on the network tells them to (docs/decisions/0011).
  */
 import { createSocket } from 'node:dgram'
 import ipaddr from 'ipaddr.js'

@@ -93,6 +93,11 @@ export abstract class MemberMachine implements RoomMachine {
     this.collect(now)
   }
 
+  setMappedAddress(now: number, address: SocketAddress | undefined): void {
+    this.underlay.setMappedAddress(address)
+    this.collect(now)
+  }
+
   setLocalAddresses(now: number, addresses: readonly SocketAddress[]): void {
     this.underlay.setLocalAddresses(addresses)
     this.collect(now)

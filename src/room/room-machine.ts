@@ -35,6 +35,8 @@ export interface RoomMachine extends Machine<RoomEvent, RoomTransmit> {
   handleDatagram(now: number, source: SocketAddress, bytes: Uint8Array): void
   /** One of the expected STUN servers, or undefined for one whose name could not be looked up. */
   addStunServer(now: number, server: SocketAddress | undefined): void
+  /** Where the router forwards from to this machine's port, by its word; undefined where it does not. */
+  setMappedAddress(now: number, address: SocketAddress | undefined): void
   /** Where this machine is on its own networks now. */
   setLocalAddresses(now: number, addresses: readonly SocketAddress[]): void
   /**

@@ -88,6 +88,7 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
   readonly #events: UnderlayEvent[] = []
   #gatheringEndsAt: number | undefined
   #localAddresses: readonly SocketAddress[]
+  #mapped: SocketAddress | undefined
 
   constructor(options: UnderlayOptions) {
     this.#localAddresses = options.localAddresses
@@ -105,6 +106,13 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
   setLocalAddresses(addresses: readonly SocketAddress[]): void {
     const before = this.candidates
     this.#localAddresses = addresses
+    if (this.candidates !== before) this.#events.push({ type: 'candidates' })
+  }
+
+  /** Where the router forwards from to this machine's port; undefined where it does not. */
+  setMappedAddress(address: SocketAddress | undefined): void {
+    const before = this.candidates
+    this.#mapped = address
     if (this.candidates !== before) this.#events.push({ type: 'candidates' })
   }
 
@@ -291,9 +299,14 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
       if (!known.has(formatSocketAddress(address))) reflexive.push({ kind: 'srflx', address })
       known.add(formatSocketAddress(address))
     }
+    const mapped = this.#mapped
+    const asked: Candidate[] =
+      mapped === undefined || known.has(formatSocketAddress(mapped))
+        ? []
+        : [{ kind: 'mapped', address: mapped }]
     const hosts = localAddresses.map((address): Candidate => ({ kind: 'host', address }))
     // Without any of one kind, some network would be out of reach.
-    const some = reflexive.slice(0, MaxCandidates / 2)
+    const some = asked.concat(reflexive).slice(0, MaxCandidates / 2)
     return hosts.slice(0, MaxCandidates - some.length).concat(some)
   }
 

@@ -15,7 +15,9 @@ beforeEach(() => {
 afterEach(() => bench.close())
 
 function start(name: string, ...args: readonly string[]): Running {
-  const settings = ['transport.loopback=true', 'transport.stun=[]'].flatMap((each) => ['--set', each])
+  const settings = ['transport.loopback=true', 'transport.stun=[]', 'transport.portMapping=false'].flatMap(
+    (each) => ['--set', each],
+  )
   return bench.start('--json', '--name', name, '--state', name, ...settings, ...args)
 }
 

@@ -5,7 +5,12 @@ import { parseIpv4Routes, parseIpv6Routes } from '../../src/node/gateway.js'
 import { decodeNatPmpResponse } from '../../src/transports/portmap/nat-pmp.js'
 import { decodePcpResponse, encodePcpMapRequest } from '../../src/transports/portmap/pcp.js'
 import { PortMapper } from '../../src/transports/portmap/port-mapper.js'
-import { readDescription, readElement, readSearchAnswer } from '../../src/transports/portmap/upnp-igd.js'
+import {
+  readDescription,
+  readElement,
+  readSearchAnswer,
+  SearchTargets,
+} from '../../src/transports/portmap/upnp-igd.js'
 import { SeededRandom } from '../sim/seeded-random.js'
 
 const numRuns = 2000
@@ -89,15 +94,22 @@ describe('port mapping', () => {
     )
     const location = new URL('http://10.0.0.1:5000/root.xml')
     const xml = fc.array(fc.oneof(piece, fc.string({ maxLength: 5 })), { maxLength: 60 })
+    const url = fc.array(
+      fc.constantFrom('http://', '10.0.0.1', '10.0.0.2', ':5000', '/', '@', '#', '?', '\\', 'router', '//'),
+      {
+        maxLength: 8,
+      },
+    )
     fc.assert(
-      fc.property(xml, (pieces) => {
+      fc.property(xml, url, (pieces, parts) => {
         const text = pieces.join('')
+        const answer = `HTTP/1.1 200 OK\r\nST: ${SearchTargets[0]}\r\nLOCATION: ${parts.join('')}\r\n`
         expect(readDescription(text, location)?.path ?? '/').toMatch(/^\//)
         readElement(text, 'URLBase')
         parseIpv4Routes(text)
         parseIpv6Routes(text)
         const source = '10.0.0.1'
-        expect(readSearchAnswer(new TextEncoder().encode(text), source)?.hostname ?? source).toBe(source)
+        expect(readSearchAnswer(new TextEncoder().encode(answer), source)?.hostname ?? source).toBe(source)
       }),
       { numRuns },
     )

@@ -66,6 +66,7 @@ describe('layers', () => {
       transport: {
         port: 0,
         stun: ['stun.l.google.com:19302', 'stun.cloudflare.com:3478'],
+        portMapping: true,
         loopback: 'auto',
       },
       network: { mode: 'userspace', subnet: 'auto', mtu: 1280 },
@@ -148,7 +149,7 @@ describe('layers', () => {
 
   it('takes an empty list, and a whole section by --set', async () => {
     const { config } = await load({ set: ['transport={port: 5, stun: []}', 'adapters.mqtt.url=mqtt://x'] })
-    expect(config.transport).toEqual({ port: 5, stun: [], loopback: 'auto' })
+    expect(config.transport).toEqual({ port: 5, stun: [], portMapping: true, loopback: 'auto' })
   })
 
   it('takes sections without content for absent', async () => {
@@ -473,15 +474,26 @@ describe('resolveTransport', () => {
     expect(resolveTransport(loaded, false)).toEqual({
       port: 0,
       stun: ['stun.l.google.com:19302', 'stun.cloudflare.com:3478'],
+      portMapping: true,
       loopback: false,
     })
-    expect(resolveTransport(loaded, true)).toEqual({ port: 0, stun: [], loopback: true })
+    expect(resolveTransport(loaded, true)).toEqual({
+      port: 0,
+      stun: [],
+      portMapping: false,
+      loopback: true,
+    })
   })
 
   it('keeps what somebody configured', async () => {
     const set = ['transport.stun=127.0.0.1:3478', 'transport.loopback=false', 'transport.port=9']
     const loaded = await load({ set })
-    expect(resolveTransport(loaded, true)).toEqual({ port: 9, stun: ['127.0.0.1:3478'], loopback: false })
+    expect(resolveTransport(loaded, true)).toEqual({
+      port: 9,
+      stun: ['127.0.0.1:3478'],
+      portMapping: false,
+      loopback: false,
+    })
     const on = await load({ set: ['transport.loopback=true'] })
     expect(resolveTransport(on, false).loopback).toBe(true)
   })

@@ -2,5 +2,6 @@ import { weakenedSuite } from './suite.js'
 import { chat } from './tables/chat.js'
 import { input } from './tables/input.js'
 import { path } from './tables/path.js'
+import { portMapping } from './tables/router.js'
 
-weakenedSuite({ path, input, chat })
+weakenedSuite({ path, 'port mapping': portMapping, input, chat })

@@ -24,6 +24,8 @@ export interface Config {
     readonly port: number
     /** STUN servers, `host:port`. */
     readonly stun: readonly string[]
+    /** Whether to ask the router for a mapping: PCP, NAT-PMP, UPnP. */
+    readonly portMapping: boolean
     readonly loopback: boolean | 'auto'
   }
   readonly network: {
@@ -127,6 +129,10 @@ export function configSchema(
       stun: z._default(described(z.array(hostAndPort()), 'STUN servers, host:port.'), [
         ...DefaultStunServers,
       ]),
+      portMapping: z._default(
+        described(z.boolean(), 'Whether to ask the router to forward the port: PCP, NAT-PMP, UPnP.'),
+        true,
+      ),
       loopback: z._default(
         described(z.union([z.boolean(), z.literal('auto')]), 'Whether to offer loopback addresses as paths.'),
         'auto',

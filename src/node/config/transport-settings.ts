@@ -4,24 +4,26 @@ import type { Config } from './schema.js'
 export interface TransportSettings {
   readonly port: number
   readonly stun: readonly string[]
+  readonly portMapping: boolean
   readonly loopback: boolean
 }
 
 /**
  * What `auto` and the defaults come to. Where every signalling backend is on loopback, so is every peer:
- * loopback addresses are offered, and the default STUN servers, which are public, are left alone. A list
- * that somebody configured stays.
+ * loopback addresses are offered, and the default STUN servers, which are public, and the router are left
+ * alone. A list that somebody configured stays.
  * @param allLoopback whether every signalling backend in use is on loopback
  */
 export function resolveTransport(
   { config, sources }: { readonly config: Pick<Config, 'transport'> } & Pick<LoadedConfig, 'sources'>,
   allLoopback: boolean,
 ): TransportSettings {
-  const { port, stun, loopback } = config.transport
+  const { port, stun, portMapping, loopback } = config.transport
   const isDefault = (sources.get('transport.stun')?.layer ?? 'default') === 'default'
   return {
     port,
     stun: allLoopback && isDefault ? [] : stun,
+    portMapping: portMapping && !allLoopback,
     loopback: loopback === 'auto' ? allLoopback : loopback,
   }
 }
