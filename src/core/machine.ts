@@ -25,6 +25,18 @@ export interface SocketAddress {
   readonly port: number
 }
 
+/** An endpoint as it is reached from one base (RFC 8445 section 4): each base and endpoint are a path of their own. */
+export interface Endpoint extends SocketAddress {
+  /** The relay that leads there and back; undefined for this machine's own port. */
+  readonly via?: string
+}
+
+/** The key of an endpoint for maps: different for each base. */
+export function endpointKey(endpoint: Endpoint): string {
+  const key = formatSocketAddress(endpoint)
+  return endpoint.via === undefined ? key : `${key} via ${endpoint.via}`
+}
+
 /** A UDP datagram to send. The family of the destination chooses the socket. */
 export interface Datagram {
   readonly destination: SocketAddress

@@ -9,9 +9,11 @@ import type { Clock, Logger, UdpSocket } from '../core/ports.js'
 import { Rendezvous } from '../core/rendezvous.js'
 import type { AdapterState, SignallingAdapter, SignalRecord } from '../core/signalling-adapter.js'
 import type { MessageEvent, RoomEvent } from '../room/events.js'
+import type { RelayInput } from '../room/relays.js'
 import type { Member, Room } from '../room/room.js'
-import type { RoomMachine } from '../room/room-machine.js'
+import type { RoomMachine, RoomTransmit } from '../room/room-machine.js'
 import { EventQueue } from './event-queue.js'
+import type { RelayStreams } from './relay-streams.js'
 
 /** How long closing waits for the backends to take our records back. */
 const RetractMs = 1000
@@ -33,6 +35,8 @@ export interface DriverOptions {
     onState: (adapter: string, state: AdapterState) => void,
     onWrong: (error: unknown) => void,
   ) => readonly SignallingAdapter[]
+  /** Makes what keeps the connections to relays. */
+  readonly relayStreams?: (onInput: (relay: string, input: RelayInput) => void) => RelayStreams
   /** Makes what gives out a host's addresses, where a backend does that. */
   readonly allocator?: (() => Promise<AddressAllocator>) | undefined
   readonly clock: Clock
@@ -54,6 +58,7 @@ export class Driver implements Room {
   /** The timer that is set: it may be earlier than what the machine wants next, and never later. */
   #timer: { readonly at: number; readonly cancel: () => void } | undefined
   #stopLooking: (() => void) | undefined
+  #relayStreams: RelayStreams | undefined
   /** The addresses that the machine knows of. */
   #seen: string | undefined
   #closed: Promise<void> | undefined
@@ -161,15 +166,33 @@ export class Driver implements Room {
   #drain(): void {
     const { machine } = this.#options
     for (let sent = machine.pollTransmit(); sent !== undefined; sent = machine.pollTransmit()) {
-      if (sent.type === 'datagram') this.#send(sent.datagram)
-      else if (sent.type === 'signal') this.#rendezvous?.perform(sent.signal)
-      else void this.#performAddress(sent.address)
+      this.#perform(sent)
     }
     for (let event = machine.pollEvent(); event !== undefined; event = machine.pollEvent()) {
       this.#events.push(event)
       if (event.event === 'room' || event.event === 'joined') this.#isReady?.()
     }
     this.#schedule()
+  }
+
+  #perform(transmit: RoomTransmit): void {
+    switch (transmit.type) {
+      case 'datagram':
+        this.#send(transmit.datagram)
+        break
+      case 'signal':
+        this.#rendezvous?.perform(transmit.signal)
+        break
+      case 'address':
+        void this.#performAddress(transmit.address)
+        break
+      case 'connect':
+      case 'stream':
+        this.#relayStreams ??= this.#options.relayStreams?.((relay, input) =>
+          this.handle((machine, now) => machine.handleRelayStream(now, relay, input)),
+        )
+        this.#relayStreams?.perform(transmit)
+    }
   }
 
   async #performAddress(transmit: AddressTransmit): Promise<void> {
@@ -265,6 +288,7 @@ export class Driver implements Room {
     cancel()
     this.#abort.abort()
     await (await this.#allocator?.catch(() => undefined))?.close()
+    this.#relayStreams?.close()
     await Promise.all(sockets.map((socket) => socket.close()))
     const dropped = machine.dropped().filter(([, count]) => count > 0)
     const total = dropped.reduce((sum, [, count]) => sum + count, 0)

@@ -18,7 +18,10 @@ import { resolveTransport, type TransportSettings } from './config/transport-set
 import { Driver } from './driver.js'
 import { localAddresses, localSubnets } from './interfaces.js'
 import type { Lock } from './lock.js'
+import { nodeLongTermKey } from './long-term-key.js'
 import type { PortMapping } from './port-mapping.js'
+import { type ConfiguredRelay, readRelayServers } from './relay-servers.js'
+import { RelayStreams } from './relay-streams.js'
 import type { State } from './state.js'
 import { openUdpSocket } from './udp-socket.js'
 
@@ -91,6 +94,7 @@ async function open(
   const transport = resolveTransport(options.loaded, composition.allLoopback)
   let sockets: readonly UdpSocket[] = []
   try {
+    const relays = await readRelayServers(transport.turn, composition)
     sockets = await openSockets(transport.port)
     const machine = make({
       ...composition,
@@ -98,6 +102,8 @@ async function open(
       name: displayName(config.name),
       localAddresses: socketAddresses(sockets, transport),
       stunServers: transport.stun.length,
+      relays: relays.length,
+      policy: transport.policy,
       loopback: transport.loopback,
       mtu: config.network.mtu,
       historyLimit: config.chat.history,
@@ -119,6 +125,7 @@ async function open(
       localAddresses: () => socketAddresses(sockets, transport),
       adapters,
       allocator,
+      relayStreams: (onInput) => new RelayStreams(relays, onInput),
       clock,
       logger,
       abort,
@@ -126,6 +133,7 @@ async function open(
     })
     await driver.start()
     for (const server of transport.stun) void addStunServer(driver, server, sockets)
+    for (const relay of relays) void addRelay(driver, relay, sockets)
     if (transport.portMapping) mapping = mapPort(driver, sockets, composition, closing.signal)
     return driver
   } catch (error) {
@@ -199,10 +207,31 @@ async function mapPort(
 async function addStunServer(driver: Driver, server: string, sockets: readonly UdpSocket[]): Promise<void> {
   const colon = server.lastIndexOf(':')
   const host = server.slice(0, colon).replace(/^\[(.*)\]$/, '$1')
+  const address = await lookUp(host, Number(server.slice(colon + 1)), sockets)
+  driver.handle((machine, now) => machine.addStunServer(now, address))
+}
+
+async function addRelay(
+  driver: Driver,
+  { id, host, port, transport, credentials }: ConfiguredRelay,
+  sockets: readonly UdpSocket[],
+): Promise<void> {
+  const address = await lookUp(host, port, sockets)
+  const kind = transport === 'udp' ? 'udp' : 'stream'
+  const server =
+    address && ({ id, address, transport: kind, credentials, longTermKey: nodeLongTermKey } as const)
+  driver.handle((machine, now) => machine.addRelay(now, server))
+}
+
+/** @returns an address of a family that there is a socket of; undefined where none is found */
+async function lookUp(
+  host: string,
+  port: number,
+  sockets: readonly UdpSocket[],
+): Promise<SocketAddress | undefined> {
   const families = sockets.map(({ local }) => (local.address.includes(':') ? 6 : 4))
   const { lookup } = await import('node:dns/promises')
   const found = await lookup(host, { all: true }).catch(() => [])
   const usable = found.find(({ family }) => families.some((each) => each === family))
-  const address = usable && { address: usable.address, port: Number(server.slice(colon + 1)) }
-  driver.handle((machine, now) => machine.addStunServer(now, address))
+  return usable && { address: usable.address, port }
 }

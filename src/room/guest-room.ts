@@ -14,16 +14,17 @@ import type { Store } from '../core/ports.js'
 import type { RoomId } from '../core/room-id.js'
 import { isNewer, type RosterMember } from '../core/roster.js'
 import type { AdapterState } from '../core/signalling-adapter.js'
-import type { IceCredentials } from '../transports/path/credentials.js'
+import { formatCredentials, type IceCredentials } from '../transports/path/credentials.js'
 import type { Device } from '../transports/wireguard/device.js'
 import { storeFailed } from './chat-events.js'
 import type { ControlMessage, RosterFragment } from './control.js'
 import { MemberMachine } from './member-machine.js'
 import { PathEvents } from './path-events.js'
+import { readReachability } from './reachability.js'
 import type { Member } from './room.js'
 import { noBackend, type RoomMachineOptions } from './room-machine.js'
 import { RosterReader } from './roster-reader.js'
-import { formatCredentials, readReachability, type UnderlayEvent } from './underlay.js'
+import type { PeerEvent } from './underlay.js'
 
 /** How often a guest says that it lives, and asks for what it lacks. */
 const StateIntervalMs = 5000
@@ -145,7 +146,7 @@ export class GuestRoom extends MemberMachine {
     return true
   }
 
-  protected handleUnderlay(now: number, event: UnderlayEvent): void {
+  protected handleUnderlay(now: number, event: PeerEvent): void {
     if (event.type === 'candidates') {
       this.#guest.update(this.underlay.candidates)
       return
@@ -227,10 +228,10 @@ export class GuestRoom extends MemberMachine {
         break
       case 'refused':
         if (this.#joined) this.events.push({ event: 'refused', code: event.code, message: event.text })
-        else this.end(new RefusedError(event.code, `The host refused: ${event.text}`))
+        else this.end(now, new RefusedError(event.code, `The host refused: ${event.text}`))
         break
       case 'distrusted':
-        this.end(new RefusedError(event.code, event.text, adviceFor(event.code, this.#options.room)))
+        this.end(now, new RefusedError(event.code, event.text, adviceFor(event.code, this.#options.room)))
     }
   }
 
@@ -353,7 +354,7 @@ export class GuestRoom extends MemberMachine {
         this.#hostLeft(now)
         break
       case 'leave-ack':
-        if (this.isLeaving) this.end()
+        if (this.isLeaving) this.end(now)
     }
   }
 

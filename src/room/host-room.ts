@@ -13,15 +13,18 @@ import { earliest } from '../core/machine.js'
 import { AddressPool, formatSubnet, hostAddress, memberAddress6, type Subnet } from '../core/overlay.js'
 import { MaxRosterMembers, type RosterMember } from '../core/roster.js'
 import type { AdapterState } from '../core/signalling-adapter.js'
+import { parseCandidates } from '../transports/path/candidate.js'
+import { formatCredentials } from '../transports/path/credentials.js'
 import { AddressRequests } from './address-requests.js'
 import { storeFailed } from './chat-events.js'
 import type { ControlMessage } from './control.js'
 import { HostTunnels, type Tunnel } from './host-tunnels.js'
 import { MemberMachine } from './member-machine.js'
+import { readReachability } from './reachability.js'
 import type { Member } from './room.js'
 import { noBackend, type RoomMachineOptions, type RoomTransmit } from './room-machine.js'
 import { RosterPublisher } from './roster-publisher.js'
-import { formatCredentials, parseCandidates, readReachability, type UnderlayEvent } from './underlay.js'
+import type { PeerEvent } from './underlay.js'
 
 /** A guest says at least every 5 s that it lives; it counts as gone after this. */
 const MemberSilenceMs = 30_000
@@ -168,7 +171,7 @@ export class HostRoom extends MemberMachine {
     return this.#answerJoins(now) || moved
   }
 
-  protected handleUnderlay(now: number, event: UnderlayEvent): void {
+  protected handleUnderlay(now: number, event: PeerEvent): void {
     if (event.type === 'candidates') return
     const tunnel = this.#tunnels.get(event.peer)
     if (tunnel === undefined) return

@@ -1,17 +1,20 @@
 /** What a host and a guest have in common: the machines inside a member, what flows between them, and its end. */
+
 import { ChatReplica, type ChatReplicaOptions } from '../chat/replica.js'
 import { Counters } from '../core/bounded.js'
 import type { GonetError } from '../core/errors.js'
 import { earliest, type Machine, type SocketAddress } from '../core/machine.js'
 import type { SignalTransmit } from '../core/signal.js'
 import type { AdapterState, SignalRecord, Topic } from '../core/signalling-adapter.js'
+import type { TurnFailure } from '../transports/turn/events.js'
 import { roomEventOf } from './chat-events.js'
 import { ControlChannel } from './control-channel.js'
 import type { RoomEvent } from './events.js'
 import { Farewell } from './farewell.js'
+import type { RelayInput, RelayServer } from './relays.js'
 import type { Member } from './room.js'
 import type { RoomMachine, RoomMachineOptions, RoomTransmit } from './room-machine.js'
-import { Underlay, type UnderlayEvent } from './underlay.js'
+import { type PeerEvent, Underlay } from './underlay.js'
 
 /** The side of signalling that a member is on. */
 interface Signalling extends Machine<unknown, SignalTransmit> {
@@ -34,6 +37,8 @@ export abstract class MemberMachine implements RoomMachine {
   readonly #signalling: Signalling
   readonly #transmits: RoomTransmit[] = []
   #farewell: Farewell | undefined
+  /** Why each TURN server has failed last. */
+  readonly #relayFailures = new Map<string, string>()
   #ended: { readonly failure?: GonetError } | undefined
 
   /** @param addresses this member's overlay addresses */
@@ -93,13 +98,23 @@ export abstract class MemberMachine implements RoomMachine {
     this.collect(now)
   }
 
+  addRelay(now: number, server: RelayServer | undefined): void {
+    this.underlay.addRelay(now, server)
+    this.collect(now)
+  }
+
+  handleRelayStream(now: number, relay: string, input: RelayInput): void {
+    this.underlay.handleRelayStream(now, relay, input)
+    this.collect(now)
+  }
+
   setMappedAddress(now: number, address: SocketAddress | undefined): void {
-    this.underlay.setMappedAddress(address)
+    this.underlay.setMappedAddress(now, address)
     this.collect(now)
   }
 
   setLocalAddresses(now: number, addresses: readonly SocketAddress[]): void {
-    this.underlay.setLocalAddresses(addresses)
+    this.underlay.setLocalAddresses(now, addresses)
     this.collect(now)
   }
 
@@ -120,7 +135,7 @@ export abstract class MemberMachine implements RoomMachine {
   handleTimeout(now: number): void {
     if (this.#ended !== undefined) return
     if (this.giveUpAt !== undefined && now >= this.giveUpAt) {
-      this.end(this.whyNot())
+      this.end(now, this.whyNot())
       return
     }
     this.#signalling.handleTimeout(now)
@@ -171,7 +186,7 @@ export abstract class MemberMachine implements RoomMachine {
   protected abstract pollOwnTimeout(): number | undefined
   /** Takes what signalling has to say, and what has waited for candidates. @returns whether there was anything */
   protected abstract advance(now: number): boolean
-  protected abstract handleUnderlay(now: number, event: UnderlayEvent): void
+  protected abstract handleUnderlay(now: number, event: PeerEvent): void
   /** @param neighbour the receiver's public key, base64 */
   protected abstract sendChat(now: number, neighbour: string, payload: Uint8Array): void
   /** An author's overlay address; undefined where it is not on the roster. */
@@ -188,7 +203,8 @@ export abstract class MemberMachine implements RoomMachine {
       moved = this.advance(now)
       for (let event = this.underlay.pollEvent(); event !== undefined; event = this.underlay.pollEvent()) {
         moved = true
-        this.handleUnderlay(now, event)
+        if (event.type === 'relay-failed') this.#tellFailure(event.relay, event.failure)
+        else this.handleUnderlay(now, event)
       }
       for (let sent = this.chat.pollTransmit(); sent !== undefined; sent = this.chat.pollTransmit()) {
         moved = true
@@ -201,18 +217,26 @@ export abstract class MemberMachine implements RoomMachine {
 
   protected continueLeaving(now: number): void {
     if (this.#farewell === undefined) return
-    if (this.isFarewellHeard || this.#farewell.isOver(now)) this.end()
+    if (this.isFarewellHeard || this.#farewell.isOver(now)) this.end(now)
     else if (this.#farewell.isDue(now)) this.sayFarewell(now)
   }
 
-  protected end(failure?: GonetError): void {
+  protected end(now: number, failure?: GonetError): void {
     if (this.#ended !== undefined) return
+    this.underlay.close(now)
     this.#signalling.stop()
     this.chat.flush()
     this.#tell()
     this.#drain()
     this.#ended = failure === undefined ? {} : { failure }
     if (failure === undefined) this.events.push({ event: 'left' })
+  }
+
+  /** A server that fails again and again for one reason is told of once. */
+  #tellFailure(relay: string, { code, reason }: TurnFailure): void {
+    if (this.#relayFailures.get(relay) === code) return
+    this.#relayFailures.set(relay, code)
+    this.events.push({ event: 'error', code, message: `TURN server ${relay}: ${reason}` })
   }
 
   #tell(): void {
@@ -229,7 +253,7 @@ export abstract class MemberMachine implements RoomMachine {
       transmits.push({ type: 'signal', signal })
     }
     for (let sent = underlay.pollTransmit(); sent !== undefined; sent = underlay.pollTransmit()) {
-      transmits.push({ type: 'datagram', datagram: sent })
+      transmits.push(sent)
     }
   }
 }

@@ -1,19 +1,20 @@
 import type { AddressAnswer, AddressTransmit } from '../core/address-allocator.js'
 import { GonetError } from '../core/errors.js'
 import type { Identity } from '../core/identity.js'
-import type { Datagram, Machine, SocketAddress } from '../core/machine.js'
+import type { Machine, SocketAddress } from '../core/machine.js'
 import type { Crypto, Random, Store, Wall } from '../core/ports.js'
 import type { RoomId } from '../core/room-id.js'
 import type { SignalTransmit } from '../core/signal.js'
 import type { AdapterState, SignalRecord, Topic } from '../core/signalling-adapter.js'
 import type { NoiseCrypto } from '../transports/wireguard/crypto.js'
 import type { RoomEvent } from './events.js'
+import type { RelayInput, RelayServer, RelayTransmit } from './relays.js'
 import type { Member } from './room.js'
 import type { UnderlayOptions } from './underlay.js'
 
 /** What a member wants sent: a UDP datagram, or something on the signalling backends. */
 export type RoomTransmit =
-  | { readonly type: 'datagram'; readonly datagram: Datagram }
+  | RelayTransmit
   | { readonly type: 'signal'; readonly signal: SignalTransmit }
   | { readonly type: 'address'; readonly address: AddressTransmit }
 
@@ -35,6 +36,10 @@ export interface RoomMachine extends Machine<RoomEvent, RoomTransmit> {
   handleDatagram(now: number, source: SocketAddress, bytes: Uint8Array): void
   /** One of the expected STUN servers, or undefined for one whose name could not be looked up. */
   addStunServer(now: number, server: SocketAddress | undefined): void
+  /** One of the expected TURN servers, or undefined for one whose name could not be looked up. */
+  addRelay(now: number, server: RelayServer | undefined): void
+  /** What has become of the stream that a `connect` transmit asked for. */
+  handleRelayStream(now: number, relay: string, input: RelayInput): void
   /** Where the router forwards from to this machine's port, by its word; undefined where it does not. */
   setMappedAddress(now: number, address: SocketAddress | undefined): void
   /** Where this machine is on its own networks now. */
@@ -51,7 +56,7 @@ export interface RoomMachine extends Machine<RoomEvent, RoomTransmit> {
 }
 
 export interface RoomMachineOptions
-  extends Pick<UnderlayOptions, 'localAddresses' | 'stunServers' | 'loopback'> {
+  extends Pick<UnderlayOptions, 'localAddresses' | 'stunServers' | 'relays' | 'policy' | 'loopback'> {
   readonly identity: Identity
   readonly room: RoomId
   /** This member's display name. */

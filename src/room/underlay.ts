@@ -6,32 +6,28 @@
 import { Counters } from '../core/bounded.js'
 import { GonetError } from '../core/errors.js'
 import {
-  type Datagram,
+  type Endpoint,
   earliest,
   formatSocketAddress,
   type Machine,
   type SocketAddress,
 } from '../core/machine.js'
-import { MaxCandidates } from '../core/messages.js'
 import type { Crypto, KeyPair, Random, Wall } from '../core/ports.js'
-import { type Candidate, formatCandidates, parseCandidates } from '../transports/path/candidate.js'
-import {
-  formatCredentials,
-  generateCredentials,
-  type IceCredentials,
-  parseCredentials,
-} from '../transports/path/credentials.js'
-import { Paths } from '../transports/path/paths.js'
-import { StunClient } from '../transports/stun/client.js'
-import { classifyDatagram } from '../transports/udp/demultiplexer.js'
+import { type Candidate, formatCandidates } from '../transports/path/candidate.js'
+import { generateCredentials, type IceCredentials } from '../transports/path/credentials.js'
+import { type PathDatagram, Paths } from '../transports/path/paths.js'
+import type { TurnFailure } from '../transports/turn/events.js'
+import { classifyDatagram, type DatagramKind } from '../transports/udp/demultiplexer.js'
 import type { NoiseCrypto } from '../transports/wireguard/crypto.js'
 import { Device } from '../transports/wireguard/device.js'
 import { Nobody } from '../transports/wireguard/device-events.js'
+import { Gathering } from './gathering.js'
+import { type RelayInput, type RelayServer, Relays, type RelayTransmit } from './relays.js'
 
-/** How long gathering candidates may delay a join. */
-const GatheringMs = 500
 /** Tunnels, those of joins that are not up yet included. */
 const MaxPeers = 4096
+
+export type TransportPolicy = 'all' | 'direct' | 'relay'
 
 export interface UnderlayOptions {
   readonly crypto: Crypto
@@ -42,6 +38,10 @@ export interface UnderlayOptions {
   readonly localAddresses: readonly SocketAddress[]
   /** How many STUN servers there will be: their names are looked up while the room starts. */
   readonly stunServers: number
+  /** The same of TURN servers. Default 0. */
+  readonly relays?: number
+  /** Which paths there may be: direct ones, those through relays of this side's own, or both. Default all. */
+  readonly policy?: TransportPolicy
   /** Whether loopback addresses may be candidates. */
   readonly loopback: boolean
 }
@@ -54,8 +54,18 @@ export type UnderlayEvent =
   /** A peer's WireGuard session is gone, or never came up. */
   | { readonly type: 'expired'; readonly peer: string }
   | { readonly type: 'path'; readonly peer: string; readonly candidate: Candidate; readonly rttMs: number }
-  /** A server-reflexive candidate was found or has changed. */
+  /** A candidate was found, or has changed. */
   | { readonly type: 'candidates' }
+  /** A TURN server gives no relay. `final`: it is not asked again. */
+  | {
+      readonly type: 'relay-failed'
+      readonly relay: string
+      readonly final: boolean
+      readonly failure: TurnFailure
+    }
+
+/** What concerns the room rather than a server. */
+export type PeerEvent = Exclude<UnderlayEvent, { readonly type: 'relay-failed' }>
 
 /** What a peer signalled about itself. */
 export interface RemotePeer {
@@ -73,81 +83,90 @@ interface Peer {
   initiated: boolean
 }
 
-export class Underlay implements Machine<UnderlayEvent, Datagram> {
+export class Underlay implements Machine<UnderlayEvent, RelayTransmit> {
   readonly #options: UnderlayOptions
   /** What was dropped here, and by devices that are gone. */
   readonly #counters = new Counters()
   readonly #paths: Paths
-  readonly #stun: StunClient[] = []
+  readonly #gathering: Gathering
+  readonly #relays: Relays
   readonly #devices = new Set<Device>()
   readonly #peers = new Map<string, Peer>()
-  /** What each STUN server said, by its address; undefined where it does not answer. */
-  readonly #reflexive = new Map<string, SocketAddress | undefined>()
-  #unknownServers = 0
-  readonly #transmits: Datagram[] = []
+  readonly #transmits: RelayTransmit[] = []
   readonly #events: UnderlayEvent[] = []
-  #gatheringEndsAt: number | undefined
-  #localAddresses: readonly SocketAddress[]
-  #mapped: SocketAddress | undefined
 
   constructor(options: UnderlayOptions) {
-    this.#localAddresses = options.localAddresses
     this.#options = options
-    const { crypto, random, loopback } = options
-    this.#paths = new Paths({ crypto, random, loopback, maxPeers: MaxPeers })
+    const { crypto, random, localAddresses, loopback, policy, relays = 0, stunServers } = options
+    this.#gathering = new Gathering({ random, localAddresses, servers: stunServers + relays })
+    this.#paths = new Paths({ crypto, random, loopback, maxPeers: MaxPeers, direct: policy !== 'relay' })
+    this.#relays = new Relays({ crypto, random, loopback })
   }
 
   /** Begins to gather candidates. */
   start(now: number): void {
-    this.#gatheringEndsAt = now + GatheringMs
+    this.#gathering.start(now)
   }
 
   /** Where this machine is on its own networks now: they come and go. */
-  setLocalAddresses(addresses: readonly SocketAddress[]): void {
-    const before = this.candidates
-    this.#localAddresses = addresses
-    if (this.candidates !== before) this.#events.push({ type: 'candidates' })
+  setLocalAddresses(now: number, addresses: readonly SocketAddress[]): void {
+    this.#gathering.setLocalAddresses(addresses)
+    this.#collect(now)
   }
 
   /** Where the router forwards from to this machine's port; undefined where it does not. */
-  setMappedAddress(address: SocketAddress | undefined): void {
-    const before = this.candidates
-    this.#mapped = address
-    if (this.candidates !== before) this.#events.push({ type: 'candidates' })
+  setMappedAddress(now: number, address: SocketAddress | undefined): void {
+    this.#gathering.setMappedAddress(address)
+    this.#collect(now)
   }
 
   /** Asks a STUN server where this machine is seen; undefined for one whose name could not be looked up. */
   addStunServer(now: number, server: SocketAddress | undefined): void {
-    if (server === undefined) {
-      this.#unknownServers += 1
-      return
-    }
-    const client = new StunClient({ random: this.#options.random, servers: [server] })
-    this.#stun.push(client)
-    client.start(now)
+    this.#gathering.addStunServer(now, server)
     this.#collect(now)
   }
 
-  /** When every STUN server has answered or failed, or has had its time. */
+  /** Uses a TURN server; undefined for one whose name could not be looked up. */
+  addRelay(now: number, server: RelayServer | undefined): void {
+    if (server === undefined) this.#gathering.noteUnknownServer()
+    else this.#relays.add(now, server)
+    this.#collect(now)
+  }
+
+  /** The stream of a relay is open, has brought bytes, or has ended. */
+  handleRelayStream(now: number, relay: string, input: RelayInput): void {
+    if (input.type === 'connected') this.#relays.handleConnected(now, relay)
+    else if (input.type === 'bytes') this.#relays.handleStream(now, relay, input.bytes)
+    else this.#relays.handleClosed(now, relay, input.reason)
+    this.#collect(now)
+  }
+
+  /** Frees what servers hold for this side. */
+  close(now: number): void {
+    this.#relays.close(now)
+    this.#collectRelays(now)
+  }
+
+  /** When every server has answered or failed, or has had its time. */
   gathered(now: number): boolean {
-    const heardOf = this.#reflexive.size + this.#unknownServers
-    return now >= (this.#gatheringEndsAt ?? now) || heardOf >= this.#options.stunServers
+    return this.#gathering.isOver(now)
   }
 
   /** When gathering ends at the latest; undefined before it begins. */
   get gatheringEndsAt(): number | undefined {
-    return this.#gatheringEndsAt
+    return this.#gathering.endsAt
   }
 
   /** This machine's candidates, as a message carries them. */
   get candidates(): string {
-    return formatCandidates(this.#candidates())
+    const relays = this.#options.policy === 'direct' ? [] : this.#relays.candidates
+    return formatCandidates(this.#options.policy === 'relay' ? relays : this.#gathering.candidates(relays))
   }
 
   /** Where this machine can most likely be reached from afar; empty where it knows no address. */
   get address(): string {
-    const [best] = [...this.#reflexive.values(), ...this.#localAddresses].filter((each) => each !== undefined)
-    return best === undefined ? '' : formatSocketAddress(best)
+    const { best } = this.#gathering
+    return best === undefined || this.#options.policy === 'relay' ? '' : formatSocketAddress(best)
   }
 
   /** A WireGuard device for a key pair of this side: one an epoch of a host, one a join of a guest. */
@@ -199,6 +218,7 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
       return false
     }
     this.#peers.set(id, { device, initiator, initiated: false })
+    this.#relays.permit(now, id, remote.candidates)
     this.#collect(now)
     return true
   }
@@ -211,6 +231,7 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
   addRemoteCandidates(now: number, id: string, candidates: readonly Candidate[]): void {
     if (!this.#peers.has(id)) return
     this.#paths.addRemoteCandidates(now, id, candidates)
+    this.#relays.permit(now, id, candidates)
     this.#collect(now)
   }
 
@@ -219,6 +240,7 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
     if (peer === undefined) return
     this.#peers.delete(id)
     this.#paths.remove(id)
+    this.#relays.release(id)
     peer.device.removePeer(now, id)
   }
 
@@ -238,38 +260,31 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
     const all = new Counters()
     all.addAll(this.#counters.entries())
     all.addAll(countsOf('path', this.#paths.counters))
-    for (const client of this.#stun) all.addAll(countsOf('stun', client.counters))
+    all.addAll(countsOf('stun', Object.fromEntries(this.#gathering.counts())))
     for (const device of this.#devices) all.addAll(countsOf('wireguard', device.counters))
+    all.addAll(this.#relays.dropped())
     return all.entries()
   }
 
   handleDatagram(now: number, source: SocketAddress, bytes: Uint8Array): void {
-    switch (classifyDatagram(bytes)) {
-      case 'wireguard': {
-        const device = this.#deviceFor(bytes)
-        if (device === undefined) this.#counters.count('wireguard-for-nobody')
-        else device.handleDatagram(now, source, bytes)
-        break
-      }
-      case 'stun':
-        if (!this.#stun.some((client) => client.handleDatagram(now, source, bytes))) {
-          this.#paths.handleDatagram(now, source, bytes)
-        }
-        break
-      case 'unknown':
-        this.#counters.count('datagram-unknown')
-    }
+    const kind = classifyDatagram(bytes)
+    const isClaimed =
+      (kind === 'stun' && this.#gathering.handleDatagram(now, source, bytes)) ||
+      // A receiver index can make a packet of a tunnel look like a TURN server's.
+      (kind !== 'wireguard' && this.#relays.handleDatagram(now, source, bytes))
+    if (!isClaimed) this.#handleFromPeer(now, kind, source, bytes)
     this.#collect(now)
   }
 
   handleTimeout(now: number): void {
-    for (const client of this.#stun) client.handleTimeout(now)
+    this.#gathering.handleTimeout(now)
+    this.#relays.handleTimeout(now)
     this.#paths.handleTimeout(now)
     for (const device of this.#devices) device.handleTimeout(now)
     this.#collect(now)
   }
 
-  pollTransmit(): Datagram | undefined {
+  pollTransmit(): RelayTransmit | undefined {
     return this.#transmits.shift()
   }
 
@@ -279,10 +294,20 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
 
   pollTimeout(): number | undefined {
     return earliest(
-      ...this.#stun.map((client) => client.pollTimeout()),
+      this.#gathering.pollTimeout(),
+      this.#relays.pollTimeout(),
       this.#paths.pollTimeout(),
       ...Array.from(this.#devices, (device) => device.pollTimeout()),
     )
+  }
+
+  #handleFromPeer(now: number, kind: DatagramKind, source: Endpoint, bytes: Uint8Array): void {
+    if (kind === 'wireguard') {
+      const device = this.#deviceFor(bytes)
+      if (device === undefined) this.#counters.count('wireguard-for-nobody')
+      else device.handleDatagram(now, source, bytes)
+    } else if (kind === 'stun') this.#paths.handleDatagram(now, source, bytes)
+    else this.#counters.count('datagram-unknown')
   }
 
   #deviceFor(bytes: Uint8Array): Device | undefined {
@@ -290,41 +315,65 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
     return undefined
   }
 
-  #candidates(): readonly Candidate[] {
-    const localAddresses = this.#localAddresses
-    const known = new Set(localAddresses.map(formatSocketAddress))
-    const reflexive: Candidate[] = []
-    for (const address of this.#reflexive.values()) {
-      if (address === undefined) continue
-      if (!known.has(formatSocketAddress(address))) reflexive.push({ kind: 'srflx', address })
-      known.add(formatSocketAddress(address))
-    }
-    const mapped = this.#mapped
-    const asked: Candidate[] =
-      mapped === undefined || known.has(formatSocketAddress(mapped))
-        ? []
-        : [{ kind: 'mapped', address: mapped }]
-    const hosts = localAddresses.map((address): Candidate => ({ kind: 'host', address }))
-    // Without any of one kind, some network would be out of reach.
-    const some = asked.concat(reflexive).slice(0, MaxCandidates / 2)
-    return hosts.slice(0, MaxCandidates - some.length).concat(some)
-  }
-
   /** Moves what the machines inside have to say to where it belongs; until all are silent. */
   #collect(now: number): void {
-    this.#collectStun()
-    for (let moved = true; moved; ) moved = this.#collectPaths(now) || this.#collectDevices(now)
-    this.#drainDatagrams(this.#paths)
+    this.#collectGathering()
+    for (let moved = true; moved; ) {
+      moved = this.#collectPaths(now) || this.#collectDevices(now)
+      for (let sent = this.#paths.pollTransmit(); sent !== undefined; sent = this.#paths.pollTransmit()) {
+        this.#transmit(now, sent)
+      }
+      moved = this.#collectRelays(now) || moved
+    }
   }
 
-  #collectStun(): void {
-    for (const client of this.#stun) {
-      for (let event = client.pollEvent(); event !== undefined; event = client.pollEvent()) {
-        const mapped = event.type === 'reflexive' ? event.mapped : undefined
-        this.#reflexive.set(formatSocketAddress(event.server), mapped)
-        if (mapped !== undefined) this.#events.push({ type: 'candidates' })
+  #transmit(now: number, datagram: PathDatagram): void {
+    const { destination, bytes } = datagram
+    if (destination.via === undefined) this.#transmits.push({ type: 'datagram', datagram })
+    else this.#relays.send(now, destination.via, destination, bytes)
+  }
+
+  #collectRelays(now: number): boolean {
+    const [relays, transmits] = [this.#relays, this.#transmits]
+    for (let sent = relays.pollTransmit(); sent !== undefined; sent = relays.pollTransmit())
+      transmits.push(sent)
+    let moved = false
+    for (let event = relays.pollEvent(); event !== undefined; event = relays.pollEvent()) {
+      moved = true
+      const { type, relay } = event
+      switch (type) {
+        case 'data': {
+          const source: Endpoint = { ...event.source, via: relay }
+          this.#handleFromPeer(now, classifyDatagram(event.bytes), source, event.bytes)
+          break
+        }
+        case 'allocated':
+          this.#gathering.noteRelay(relay)
+          this.#paths.addRelay(now, relay, event.relayed)
+          this.#events.push({ type: 'candidates' })
+          break
+        case 'lost':
+          this.#paths.removeRelay(now, relay)
+          break
+        case 'failed':
+          this.#gathering.noteRelay(relay)
+          this.#events.push({ ...event, type: 'relay-failed' })
       }
-      this.#drainDatagrams(client)
+    }
+    return moved
+  }
+
+  #collectGathering(): void {
+    const gathering = this.#gathering
+    for (let event = gathering.pollEvent(); event !== undefined; event = gathering.pollEvent()) {
+      this.#events.push(event)
+    }
+    for (
+      let datagram = gathering.pollTransmit();
+      datagram !== undefined;
+      datagram = gathering.pollTransmit()
+    ) {
+      this.#transmits.push({ type: 'datagram', datagram })
     }
   }
 
@@ -350,7 +399,7 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
         moved = true
         const destination = sent.peer === Nobody ? sent.replyTo : this.#paths.route(sent.peer, sent.replyTo)
         if (destination === undefined) this.#counters.count('datagram-no-path')
-        else this.#transmits.push({ destination, bytes: sent.bytes })
+        else this.#transmit(now, { destination, bytes: sent.bytes })
         this.#paths.sent(now, sent.peer)
       }
       for (let event = device.pollEvent(); event !== undefined; event = device.pollEvent()) {
@@ -360,12 +409,6 @@ export class Underlay implements Machine<UnderlayEvent, Datagram> {
       }
     }
     return moved
-  }
-
-  #drainDatagrams(machine: Machine<unknown, Datagram>): void {
-    for (let sent = machine.pollTransmit(); sent !== undefined; sent = machine.pollTransmit()) {
-      this.#transmits.push(sent)
-    }
   }
 }
 
@@ -378,17 +421,3 @@ function countsOf(part: string, counters: object): readonly (readonly [reason: s
 function rangeOf(address: string): string {
   return `${address}/${address.includes(':') ? 128 : 32}`
 }
-
-/**
- * Reads what a message says of its sender's reachability.
- * @returns undefined where it is not of its form
- */
-export function readReachability(
-  ice: string,
-  candidates: string,
-): { readonly ice: IceCredentials; readonly candidates: readonly Candidate[] } | undefined {
-  const [credentials, list] = [parseCredentials(ice), parseCandidates(candidates)]
-  return credentials && list && { ice: credentials, candidates: list }
-}
-
-export { formatCredentials, parseCandidates }

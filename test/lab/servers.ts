@@ -41,11 +41,27 @@ export async function startLabServers(internet: Namespace, folder: string): Prom
 function settingsFor({ type, family = 'ipv4' }: Access, ca: string): readonly string[] {
   const address = family === 'ipv6' ? `[${FirstIpv6}]` : First
   const other = family === 'ipv6' ? `[${SecondIpv6}]` : Second
+  const turn = {
+    udp: `turn:${address}:3478`,
+    tcp: `turn:${address}:3478?transport=tcp`,
+    tls443: `turns:${other}:443`,
+  }
+  const urls =
+    type === 'tcp-443'
+      ? [turn.tls443]
+      : type === 'udp-blocked'
+        ? [turn.tcp, turn.tls443]
+        : [turn.udp, turn.tcp]
+  const relays = urls.map((url) => `{url: "${url}", username: ${User}, credential: ${Password}, ca: ${ca}}`)
   const broker =
     type === 'tcp-443'
       ? [`adapters.mqtt.url=mqtts://${Third}:443`, `adapters.mqtt.ca=${ca}`]
       : [`adapters.mqtt.url=mqtt://${address}:1883`]
-  return [...broker, `transport.stun=["${address}:3478", "${other}:3478"]`]
+  return [
+    ...broker,
+    `transport.stun=["${address}:3478", "${other}:3478"]`,
+    `transport.turn=[${relays.join(', ')}]`,
+  ]
 }
 
 function mosquittoLines(file: (name: string) => string): string[] {

@@ -66,6 +66,8 @@ describe('layers', () => {
       transport: {
         port: 0,
         stun: ['stun.l.google.com:19302', 'stun.cloudflare.com:3478'],
+        turn: [],
+        policy: 'all',
         portMapping: true,
         loopback: 'auto',
       },
@@ -149,7 +151,14 @@ describe('layers', () => {
 
   it('takes an empty list, and a whole section by --set', async () => {
     const { config } = await load({ set: ['transport={port: 5, stun: []}', 'adapters.mqtt.url=mqtt://x'] })
-    expect(config.transport).toEqual({ port: 5, stun: [], portMapping: true, loopback: 'auto' })
+    expect(config.transport).toEqual({
+      port: 5,
+      stun: [],
+      turn: [],
+      policy: 'all',
+      portMapping: true,
+      loopback: 'auto',
+    })
   })
 
   it('takes sections without content for absent', async () => {
@@ -242,7 +251,7 @@ describe('problems', () => {
         '  pigeon: { port: 0 }',
         'transport:',
         '  port: 70000',
-        '  turn: []',
+        '  io: fast',
         '  stun: [stun.example, "[::1]:3478", a:99999]',
         '  loopback: maybe',
         'network: { mode: tun, mtu: "1280", subnet: 10.0.0.1/8 }',
@@ -264,7 +273,7 @@ describe('problems', () => {
       "gonet.yaml:10:3: adapters.mqtq: unknown key (did you mean 'adapters.mqtt'?)",
       'gonet.yaml:11:3: adapters.pigeon: unknown key',
       'gonet.yaml:13:9: transport.port: expected a number of at most 65535',
-      'gonet.yaml:14:3: transport.turn: this version of gonet does not have this key yet',
+      'gonet.yaml:14:3: transport.io: this version of gonet does not have this key yet',
       'gonet.yaml:15:10: transport.stun[0]: expected host:port',
       'gonet.yaml:15:38: transport.stun[2]: a port is from 1 to 65535',
       "gonet.yaml:16:13: transport.loopback: expected true, false or auto, found 'maybe'",
@@ -474,12 +483,16 @@ describe('resolveTransport', () => {
     expect(resolveTransport(loaded, false)).toEqual({
       port: 0,
       stun: ['stun.l.google.com:19302', 'stun.cloudflare.com:3478'],
+      turn: [],
+      policy: 'all',
       portMapping: true,
       loopback: false,
     })
     expect(resolveTransport(loaded, true)).toEqual({
       port: 0,
       stun: [],
+      turn: [],
+      policy: 'all',
       portMapping: false,
       loopback: true,
     })
@@ -491,6 +504,8 @@ describe('resolveTransport', () => {
     expect(resolveTransport(loaded, true)).toEqual({
       port: 9,
       stun: ['127.0.0.1:3478'],
+      turn: [],
+      policy: 'all',
       portMapping: false,
       loopback: false,
     })

@@ -163,12 +163,18 @@ function exposedSecrets(schema: $ZodType, settings: readonly Setting[]): string[
   return settings.flatMap(({ path, value, located }) => {
     const key = path.join('.')
     const twin = secretTwin(schema, path)
-    const texts = (Array.isArray(value) ? value : [value]).filter((item) => typeof item === 'string')
-    const inUrl = texts.some((text) => maskUrlPasswords(text) !== text)
-    if (!inUrl && !isSecretName(path.at(-1) ?? '')) return []
+    if (!holdsSecret(value, path.at(-1) ?? '')) return []
     const advice = twin === undefined ? 'chmod 600 it' : `chmod 600 it, or use ${twin}`
     return [`${formatOrigin(located.origin)}: ${key} is a secret in a file that others can read: ${advice}`]
   })
+}
+
+function holdsSecret(value: unknown, name: string): boolean {
+  if (Array.isArray(value)) return value.some((item) => holdsSecret(item, name))
+  if (typeof value === 'object' && value !== null) {
+    return Object.entries(value).some(([key, each]) => holdsSecret(each, key))
+  }
+  return isSecretName(name) || (typeof value === 'string' && maskUrlPasswords(value) !== value)
 }
 
 /** Fills in the defaults, and checks what only the whole can show: an adapter's keys against each other. */

@@ -7,6 +7,7 @@ import * as z from 'zod/mini'
 import type { $ZodType } from 'zod/v4/core'
 import { nameProblem } from '../../core/identity.js'
 import { parseSubnet } from '../../core/overlay.js'
+import { parseTurnUrl } from '../../transports/turn/turn-url.js'
 
 /** The configuration in force: every layer merged, every default filled in. */
 export interface Config {
@@ -24,6 +25,10 @@ export interface Config {
     readonly port: number
     /** STUN servers, `host:port`. */
     readonly stun: readonly string[]
+    /** TURN servers, the first of them in use. */
+    readonly turn: readonly TurnServerConfig[]
+    /** Which paths there may be. */
+    readonly policy: 'all' | 'direct' | 'relay'
     /** Whether to ask the router for a mapping: PCP, NAT-PMP, UPnP. */
     readonly portMapping: boolean
     readonly loopback: boolean | 'auto'
@@ -46,6 +51,19 @@ export interface Config {
   }
 }
 
+/** A TURN server: with a user and a password, or with the secret that it makes passwords from. */
+export interface TurnServerConfig {
+  /** RFC 7065. */
+  readonly url: string
+  readonly username?: string | undefined
+  readonly credential?: string | undefined
+  readonly credentialFile?: string | undefined
+  readonly secret?: string | undefined
+  readonly secretFile?: string | undefined
+  /** A PEM file: what its certificate is verified by, instead of the system's authorities. */
+  readonly ca?: string | undefined
+}
+
 /** Each adapter's option schema (an object's), by the adapter's name. */
 export type AdapterSchemas = ReadonlyMap<string, $ZodType>
 
@@ -61,9 +79,6 @@ export function defaultSignal(adapterSchemas: AdapterSchemas): string[] {
 
 /** Keys that the documentation promises for a later version: not mistyped, only early. */
 export const LaterKeys: ReadonlySet<string> = new Set([
-  'transport.turn',
-  'transport.portMapping',
-  'transport.policy',
   'transport.io',
   'network.interface',
   'network.routes',
@@ -129,6 +144,17 @@ export function configSchema(
       stun: z._default(described(z.array(hostAndPort()), 'STUN servers, host:port.'), [
         ...DefaultStunServers,
       ]),
+      turn: z._default(
+        described(
+          z.array(turnServer()),
+          'TURN servers, for peers that no direct path connects; at most three.',
+        ).check(z.maxLength(3, 'at most three servers are used')),
+        [],
+      ),
+      policy: z._default(
+        described(z.enum(['all', 'direct', 'relay']), 'Which paths there may be: relay hides our addresses.'),
+        'all',
+      ),
       portMapping: z._default(
         described(z.boolean(), 'Whether to ask the router to forward the port: PCP, NAT-PMP, UPnP.'),
         true,
@@ -193,6 +219,44 @@ function hostAndPort(): z.ZodMiniString {
       return port >= 1 && port <= 65535
     }, 'a port is from 1 to 65535'),
   )
+}
+
+function turnServer(): z.ZodMiniType<TurnServerConfig> {
+  const text = (description: string): z.ZodMiniOptional<z.ZodMiniString> =>
+    z.optional(described(z.string(), description).check(z.minLength(1)))
+  const server = z.strictObject({
+    url: described(
+      z.string(),
+      'turn:host:port, with ?transport=tcp for TCP, or turns:host:port for TLS.',
+    ).check(z.refine(isTurnUrl, 'expected turn:host:3478, turn:host:3478?transport=tcp or turns:host:5349')),
+    username: text('The user; where a secret is given, its name in the log of the server.'),
+    credential: text("The user's password."),
+    credentialFile: text('A file that holds it on one line.'),
+    secret: text('The secret that the server shares with those who may use it (use-auth-secret).'),
+    secretFile: text('A file that holds it on one line.'),
+    ca: text('A PEM file of the authorities to verify the certificate by.'),
+  })
+  return server.check(
+    z.refine(
+      ({ username, credential, credentialFile, secret, secretFile }) => {
+        const given = [credential, credentialFile, secret, secretFile].filter((each) => each !== undefined)
+        const hasSecret = secret !== undefined || secretFile !== undefined
+        return given.length === 1 && (hasSecret || username !== undefined)
+      },
+      {
+        error: 'expected username and one of credential and credentialFile, or one of secret and secretFile',
+      },
+    ),
+  )
+}
+
+function isTurnUrl(text: string): boolean {
+  try {
+    parseTurnUrl(text)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function isSubnet(text: string): boolean {

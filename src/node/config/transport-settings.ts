@@ -1,9 +1,11 @@
 import type { LoadedConfig } from './load-config.js'
-import type { Config } from './schema.js'
+import type { Config, TurnServerConfig } from './schema.js'
 
 export interface TransportSettings {
   readonly port: number
   readonly stun: readonly string[]
+  readonly turn: readonly TurnServerConfig[]
+  readonly policy: Config['transport']['policy']
   readonly portMapping: boolean
   readonly loopback: boolean
 }
@@ -18,12 +20,14 @@ export function resolveTransport(
   { config, sources }: { readonly config: Pick<Config, 'transport'> } & Pick<LoadedConfig, 'sources'>,
   allLoopback: boolean,
 ): TransportSettings {
-  const { port, stun, portMapping, loopback } = config.transport
+  const { port, stun, turn, policy, portMapping, loopback } = config.transport
   const isDefault = (sources.get('transport.stun')?.layer ?? 'default') === 'default'
   return {
     port,
-    stun: allLoopback && isDefault ? [] : stun,
-    portMapping: portMapping && !allLoopback,
+    stun: policy === 'relay' || (allLoopback && isDefault) ? [] : stun,
+    turn: policy === 'direct' ? [] : turn,
+    policy,
+    portMapping: portMapping && policy !== 'relay' && !allLoopback,
     loopback: loopback === 'auto' ? allLoopback : loopback,
   }
 }

@@ -70,6 +70,20 @@ export function isUsableTarget({ address, port }: SocketAddress, options: { loop
   return verdict === 'loopback' ? options.loopback : verdict === 'usable'
 }
 
+/**
+ * Whether a relay is asked to send there: never into the private networks that it may be in.
+ * @param options `loopback`: whether this machine itself may be a target; `relayed`: the relay's address for us
+ */
+export function isRelayTarget(
+  target: SocketAddress,
+  options: { readonly loopback: boolean; readonly relayed: SocketAddress },
+): boolean {
+  if (target.address.includes(':') !== options.relayed.address.includes(':')) return false
+  if (!isUsableTarget(target, options)) return false
+  const range = parseAddress(target.address)?.range() ?? 'unspecified'
+  return range !== 'private' && range !== 'carrierGradeNat' && range !== 'uniqueLocal'
+}
+
 type Verdict = 'usable' | 'unusable' | 'loopback'
 
 /** Each check and its answer ask again, and parsing takes longer than all else about them. */

@@ -2,7 +2,7 @@
  * How fast checks may go out: in all, for each peer, and to each target, so that nobody can aim this machine
  * at a third party by naming it as a candidate.
  */
-import { formatSocketAddress, type SocketAddress } from '../../core/machine.js'
+import { type Endpoint, endpointKey } from '../../core/machine.js'
 
 export interface Rate {
   readonly perSecond: number
@@ -60,8 +60,8 @@ export class TargetPacing {
   readonly #answeringAddresses = new Map<string, true>()
 
   /** The buckets that a check to this target takes a token from. */
-  bucketsOf(target: SocketAddress): readonly TokenBucket[] {
-    const key = formatSocketAddress(target)
+  bucketsOf(target: Endpoint): readonly TokenBucket[] {
+    const key = endpointKey(target)
     const answering = use(this.#answering, key)
     if (answering !== undefined) return [answering]
     const bucket = use(this.#silent, key) ?? keep(this.#silent, key, new TokenBucket(SilentTargetRate))
@@ -73,13 +73,13 @@ export class TargetPacing {
   }
 
   /** Whether this very target has ever answered a check. */
-  hasAnswered(target: SocketAddress): boolean {
-    return this.#answering.has(formatSocketAddress(target))
+  hasAnswered(target: Endpoint): boolean {
+    return this.#answering.has(endpointKey(target))
   }
 
   /** Notes that a target has answered a check, which only one who reads its datagrams can. */
-  answered(target: SocketAddress): void {
-    const key = formatSocketAddress(target)
+  answered(target: Endpoint): void {
+    const key = endpointKey(target)
     if (use(this.#answering, key) === undefined) keep(this.#answering, key, new TokenBucket(TargetRate))
     keep(this.#answeringAddresses, target.address, true)
   }

@@ -10,12 +10,12 @@
  *
  * There is no controlling role (RFC 8445 section 6.1.1): each side selects the path that it sends on.
  */
-import { formatSocketAddress, type SocketAddress } from '../../core/machine.js'
+import { type Endpoint, endpointKey } from '../../core/machine.js'
 import type { Random } from '../../core/ports.js'
 import { type Candidate, candidateClass } from './candidate.js'
 import type { CheckCredentials } from './checks.js'
 import { PeerRate, TokenBucket, UnprovenSourceRate } from './pacing.js'
-import { type CheckUrgency, RemoteCandidate } from './remote-candidate.js'
+import { type CheckUrgency, type PairedCandidate, RemoteCandidate } from './remote-candidate.js'
 import * as timing from './timing.js'
 import { Traffic } from './traffic.js'
 
@@ -34,7 +34,9 @@ export type PathEvent =
 
 /** How many places a peer may signal, over time: the oldest one of no use makes room. */
 const MaxSignalledCandidates = 24
-/** How many more it may send from. */
+/** How many pairs of those and of relays there may be beside. */
+const MaxRelayedPairs = 24
+/** How many more places it may send from. */
 const MaxPeerReflexiveCandidates = 8
 
 export interface PathAgentOptions {
@@ -59,6 +61,7 @@ export class PathAgent {
   readonly #pacing = new TokenBucket(PeerRate)
   readonly #unprovenPacing = new TokenBucket(UnprovenSourceRate)
   readonly #candidates = new Map<string, RemoteCandidate>()
+  #signalled: readonly Candidate[] = []
   #selected: RemoteCandidate | undefined
   /** Whether the selected path has let us down, so that any other one is better. */
   #distrusted = false
@@ -80,7 +83,7 @@ export class PathAgent {
   }
 
   /** Where to send: the selected path; before there is one, back to where an authentic check came from. */
-  route(replyTo: SocketAddress | undefined): SocketAddress | undefined {
+  route(replyTo: Endpoint | undefined): Endpoint | undefined {
     if (this.#selected !== undefined) return this.#selected.address
     return replyTo && this.#find(replyTo)?.asked === true ? replyTo : undefined
   }
@@ -92,16 +95,25 @@ export class PathAgent {
   }
 
   /** Whether the peer is on its selected path there, or was heard through the tunnel from there last. */
-  isKnown(source: SocketAddress): boolean {
+  isKnown(source: Endpoint): boolean {
     return this.#selected?.isAt(source) === true || this.#lastSource?.isAt(source) === true
   }
 
+  /** What the peer has signalled, latest last, to be paired with relays that come later. */
+  get signalled(): readonly Candidate[] {
+    return this.#signalled
+  }
+
+  noteSignalled(candidates: readonly Candidate[]): void {
+    this.#signalled = this.#signalled.concat(candidates).slice(-MaxSignalledCandidates)
+  }
+
   /** Adds what the peer signalled, or names the kind of what is known already. */
-  addCandidates(now: number, candidates: readonly Candidate[]): void {
+  addCandidates(now: number, candidates: readonly PairedCandidate[]): void {
     for (const candidate of candidates) {
       const known = this.#find(candidate.address)
       if (known === undefined) this.#add(now, candidate)
-      else if (known.kind === 'prflx' && candidate.kind !== 'prflx' && this.#hasRoom(now, false)) {
+      else if (known.kind === 'prflx' && candidate.kind !== 'prflx' && this.#hasRoom(now, candidate)) {
         known.kind = candidate.kind
         if (known === this.#selected) this.#emitSelected(known)
       }
@@ -109,8 +121,24 @@ export class PathAgent {
     this.#wake(now)
   }
 
+  /** Forgets all pairs of a relay that is gone; where one of them was selected, the search begins anew. */
+  removeRelay(now: number, via: string): void {
+    for (const candidate of this.#candidates.values()) {
+      if (candidate.address.via !== via) continue
+      candidate.removed = true
+      this.#candidates.delete(candidate.key)
+      if (candidate === this.#lastSource) this.#lastSource = undefined
+      if (candidate !== this.#selected) continue
+      this.#selected = undefined
+      this.#searchingSince = now
+    }
+    if (this.#selected === undefined)
+      for (const candidate of this.#candidates.values()) candidate.restart(now)
+    this.#wake(now)
+  }
+
   /** Takes an authentic check from the peer: its source is checked in turn. */
-  handleRequest(now: number, source: SocketAddress): void {
+  handleRequest(now: number, source: Endpoint): void {
     const candidate = this.#find(source) ?? this.#add(now, { kind: 'prflx', address: source })
     if (candidate === undefined) return
     candidate.heardAt = now
@@ -133,7 +161,7 @@ export class PathAgent {
   }
 
   /** Notes an authenticated packet of the peer's tunnel: the path that it came by works, that way at least. */
-  noteReceived(now: number, source: SocketAddress): void {
+  noteReceived(now: number, source: Endpoint): void {
     if (this.#traffic.noteReceived(now)) this.#hurry(now)
     const known = this.#selected?.isAt(source) === true ? this.#selected : this.#lastSource
     if (known === this.#selected) this.#tunnelHeardAt = now
@@ -261,7 +289,7 @@ export class PathAgent {
     this.#emitSelected(candidate)
   }
 
-  #emitSelected({ kind, address, rttMs }: RemoteCandidate): void {
+  #emitSelected({ pathKind: kind, address, rttMs }: RemoteCandidate): void {
     this.#options.emit({ type: 'selected', peer: this.peer, candidate: { kind, address }, rttMs })
   }
 
@@ -270,7 +298,7 @@ export class PathAgent {
     const fraction = this.#options.random.fraction()
     if (candidate !== this.#selected) {
       if (candidate.answers < 2) return timing.SecondAnswerMs
-      const hasNat = candidateClass(candidate.kind) > 0
+      const hasNat = candidateClass(candidate.pathKind) > 0
       return (hasNat ? timing.StandbyMs : timing.StandbyWithoutNatMs) * (0.9 + 0.2 * fraction)
     }
     return this.#traffic.isBusy(now)
@@ -290,15 +318,17 @@ export class PathAgent {
 
   /** Whether there is a path that is worth no further search. */
   #isContent(): boolean {
-    return this.#selected !== undefined && !this.#distrusted && !this.#lost && this.#selected.kind !== 'relay'
+    return (
+      this.#selected !== undefined && !this.#distrusted && !this.#lost && this.#selected.pathKind !== 'relay'
+    )
   }
 
-  #find(address: SocketAddress): RemoteCandidate | undefined {
-    return this.#candidates.get(formatSocketAddress(address))
+  #find(address: Endpoint): RemoteCandidate | undefined {
+    return this.#candidates.get(endpointKey(address))
   }
 
-  #add(now: number, candidate: Candidate): RemoteCandidate | undefined {
-    if (!this.#hasRoom(now, candidate.kind === 'prflx')) {
+  #add(now: number, candidate: PairedCandidate): RemoteCandidate | undefined {
+    if (!this.#hasRoom(now, candidate)) {
       this.#options.countSurplus()
       return undefined
     }
@@ -310,12 +340,13 @@ export class PathAgent {
 
   /**
    * Makes room, if need be, by forgetting the oldest candidate that has never answered, or else one that is
-   * long silent: after days of roaming all have answered once. The two sorts have a room each, so that
+   * long silent: after days of roaming all have answered once. The sorts have a room each, so that
    * replayed checks from many sources do not push out what the peer signalled.
    */
-  #hasRoom(now: number, peerReflexive: boolean): boolean {
-    const sameSort = [...this.#candidates.values()].filter(({ kind }) => (kind === 'prflx') === peerReflexive)
-    if (sameSort.length < (peerReflexive ? MaxPeerReflexiveCandidates : MaxSignalledCandidates)) return true
+  #hasRoom(now: number, candidate: PairedCandidate): boolean {
+    const most = roomFor(candidate)
+    const sameSort = [...this.#candidates.values()].filter((each) => roomFor(each) === most)
+    if (sameSort.length < most.candidates) return true
     const unused = sameSort.filter(
       (candidate) => candidate !== this.#selected && candidate !== this.#lastSource,
     )
@@ -354,4 +385,13 @@ export class PathAgent {
       if (checkAt !== undefined) this.#wake(checkAt)
     }
   }
+}
+
+const Signalled = { candidates: MaxSignalledCandidates }
+const Relayed = { candidates: MaxRelayedPairs }
+const PeerReflexive = { candidates: MaxPeerReflexiveCandidates }
+
+function roomFor({ kind, address }: PairedCandidate): { readonly candidates: number } {
+  if (kind === 'prflx') return PeerReflexive
+  return address.via === undefined ? Signalled : Relayed
 }

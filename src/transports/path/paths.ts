@@ -6,19 +6,25 @@
  * only has its source checked.
  */
 import { GonetError } from '../../core/errors.js'
-import { type Datagram, earliest, type Machine, type SocketAddress } from '../../core/machine.js'
+import {
+  type Datagram,
+  type Endpoint,
+  earliest,
+  type Machine,
+  type SocketAddress,
+} from '../../core/machine.js'
 import type { Random } from '../../core/ports.js'
 import { readBindingSuccess } from '../stun/binding.js'
 import { Binding, TransactionIdBytes } from '../stun/constants.js'
 import type { DecodedMessage, StunCrypto } from '../stun/message.js'
-import { type Candidate, isUsableTarget } from './candidate.js'
+import { type Candidate, isRelayTarget, isUsableTarget } from './candidate.js'
 import { CheckQueue } from './check-queue.js'
 import { CheckCredentials, readCheckUsername, tryDecode } from './checks.js'
 import { createCounters, type PathCounters } from './counters.js'
 import type { IceCredentials } from './credentials.js'
 import { TargetPacing, TokenBucket, TotalRate } from './pacing.js'
 import { PathAgent, type PathEvent } from './path-agent.js'
-import type { RemoteCandidate } from './remote-candidate.js'
+import type { PairedCandidate, RemoteCandidate } from './remote-candidate.js'
 import { ResponseMs } from './timing.js'
 
 export type { PathEvent } from './path-agent.js'
@@ -28,6 +34,8 @@ export interface PathsOptions {
   readonly random: Random
   /** Whether checks may be sent to this machine itself. */
   readonly loopback: boolean
+  /** Whether paths may be direct, rather than through a relay of this side's own. Default true. */
+  readonly direct?: boolean
   /** Default 1024. */
   readonly maxPeers?: number
   /** How long a search may take before it counts as failed, ms. Default 15,000. */
@@ -52,7 +60,12 @@ interface Transaction {
 /** How long a wait for the total rate lasts at least, ms: several checks go out at one awakening. */
 const DrainMs = 10
 
-export class Paths implements Machine<PathEvent, Datagram> {
+/** A datagram, and the base that it is to leave by. */
+export interface PathDatagram extends Datagram {
+  readonly destination: Endpoint
+}
+
+export class Paths implements Machine<PathEvent, PathDatagram> {
   /** What was dropped, by reason. */
   readonly counters: Readonly<PathCounters>
   readonly #counters: PathCounters = createCounters()
@@ -66,7 +79,9 @@ export class Paths implements Machine<PathEvent, Datagram> {
   readonly #targets = new TargetPacing()
   /** For answers to those who have answered nothing: whoever asks may bear a third party's address. */
   readonly #answers = new TargetPacing()
-  readonly #transmits: Datagram[] = []
+  /** Where each relay has what is sent to us. */
+  readonly #relays = new Map<string, SocketAddress>()
+  readonly #transmits: PathDatagram[] = []
   readonly #events: PathEvent[] = []
   /** No later than any agent's, so that a packet need not look at all peers. */
   #agentsWakeAt: number | undefined
@@ -114,8 +129,31 @@ export class Paths implements Machine<PathEvent, Datagram> {
     if (agent === undefined) return
     const usable = candidates.filter(({ address }) => isUsableTarget(address, this.#options))
     this.#counters.unusableCandidate += candidates.length - usable.length
-    agent.addCandidates(now, usable)
+    agent.noteSignalled(usable)
+    if (this.#options.direct !== false) agent.addCandidates(now, usable)
+    for (const via of this.#relays.keys()) agent.addCandidates(now, this.#pairs(via, usable))
     this.#settle(now, agent)
+  }
+
+  /**
+   * Checks every candidate of every peer through a relay too, from now on.
+   * @param relayed where the relay has what is sent to us
+   */
+  addRelay(now: number, via: string, relayed: SocketAddress): void {
+    this.#relays.set(via, relayed)
+    for (const agent of this.#agents.values()) {
+      agent.addCandidates(now, this.#pairs(via, agent.signalled))
+      this.#settle(now, agent)
+    }
+  }
+
+  /** Gives up all paths through a relay. Does nothing for an unknown one. */
+  removeRelay(now: number, via: string): void {
+    if (!this.#relays.delete(via)) return
+    for (const agent of this.#agents.values()) {
+      agent.removeRelay(now, via)
+      this.#settle(now, agent)
+    }
   }
 
   /** Forgets a peer. Does nothing for an unknown one. */
@@ -131,7 +169,7 @@ export class Paths implements Machine<PathEvent, Datagram> {
    * Takes a STUN-shaped datagram that nobody else has claimed.
    * @param source where it came from
    */
-  handleDatagram(now: number, source: SocketAddress, bytes: Uint8Array): void {
+  handleDatagram(now: number, source: Endpoint, bytes: Uint8Array): void {
     const message = tryDecode(bytes)
     if (message === undefined) this.#counters.malformed += 1
     else if (message.method !== Binding || message.class === 'indication') this.#counters.unexpected += 1
@@ -140,7 +178,7 @@ export class Paths implements Machine<PathEvent, Datagram> {
   }
 
   /** Notes an authenticated packet of a peer's tunnel, and has its source checked where that is new. */
-  authenticated(now: number, peer: string, source: SocketAddress): void {
+  authenticated(now: number, peer: string, source: Endpoint): void {
     const agent = this.#agents.get(peer)
     if (agent === undefined) return
     if (agent.isKnown(source) || this.#isUsableSource(source)) {
@@ -162,7 +200,7 @@ export class Paths implements Machine<PathEvent, Datagram> {
    * @param replyTo where the packet to answer came from; used before a path is selected, and only if an
    *   authentic check came from there
    */
-  route(peer: string, replyTo?: SocketAddress): SocketAddress | undefined {
+  route(peer: string, replyTo?: Endpoint): Endpoint | undefined {
     return this.#agents.get(peer)?.route(replyTo)
   }
 
@@ -177,7 +215,7 @@ export class Paths implements Machine<PathEvent, Datagram> {
     this.#drain(now)
   }
 
-  pollTransmit(): Datagram | undefined {
+  pollTransmit(): PathDatagram | undefined {
     return this.#transmits.shift()
   }
 
@@ -189,13 +227,15 @@ export class Paths implements Machine<PathEvent, Datagram> {
     return earliest(this.#agentsWakeAt, this.#drainAt)
   }
 
-  #handleRequest(now: number, source: SocketAddress, request: DecodedMessage): void {
+  #handleRequest(now: number, source: Endpoint, request: DecodedMessage): void {
     const username = readCheckUsername(request)
     const agent = username && this.#byLocalUfrag.get(username.localUfrag)
     if (agent === undefined || agent.credentials.remoteUfrag !== username?.remoteUfrag) {
       this.#counters.unknownUsername += 1
     } else if (!agent.credentials.isAuthenticRequest(request)) {
       this.#counters.forgedRequest += 1
+    } else if (source.via === undefined && this.#options.direct === false) {
+      this.#counters.unexpected += 1
     } else if (this.#isUsableSource(source)) {
       if (this.#mayAnswer(now, source)) {
         this.#transmits.push({ destination: source, bytes: agent.credentials.answer(request, source) })
@@ -205,7 +245,7 @@ export class Paths implements Machine<PathEvent, Datagram> {
     }
   }
 
-  #handleResponse(now: number, source: SocketAddress, response: DecodedMessage): void {
+  #handleResponse(now: number, source: Endpoint, response: DecodedMessage): void {
     const key = transactionKey(response.transactionId)
     const transaction = this.#transactions.get(key)
     if (transaction === undefined || now - transaction.sentAt > ResponseMs) {
@@ -228,7 +268,7 @@ export class Paths implements Machine<PathEvent, Datagram> {
     }
   }
 
-  #mayAnswer(now: number, source: SocketAddress): boolean {
+  #mayAnswer(now: number, source: Endpoint): boolean {
     if (this.#targets.hasAnswered(source)) return true
     const buckets = this.#answers.bucketsOf(source)
     if (buckets.some((bucket) => bucket.waitMs(now) > 0)) {
@@ -239,7 +279,16 @@ export class Paths implements Machine<PathEvent, Datagram> {
     return true
   }
 
-  #isUsableSource(source: SocketAddress): boolean {
+  #pairs(via: string, candidates: readonly Candidate[]): readonly PairedCandidate[] {
+    const relayed = this.#relays.get(via)
+    if (relayed === undefined) return []
+    const { loopback } = this.#options
+    return candidates
+      .filter(({ address }) => isRelayTarget(address, { loopback, relayed }))
+      .map(({ kind, address }) => ({ kind, address: { ...address, via } }))
+  }
+
+  #isUsableSource(source: Endpoint): boolean {
     if (isUsableTarget(source, this.#options)) return true
     this.#counters.unusableSource += 1
     return false

@@ -1,16 +1,22 @@
-import { formatSocketAddress, type SocketAddress } from '../../core/machine.js'
+import { type Endpoint, endpointKey } from '../../core/machine.js'
 import type { Random } from '../../core/ports.js'
-import { type Candidate, type CandidateKind, candidateClass } from './candidate.js'
+import { type CandidateKind, candidateClass } from './candidate.js'
 import { MissMs, RoundGapsMs, RttFactor, RttGainMs, SlowestRoundMs } from './timing.js'
 
 /** Which checks go first when not all can: what the peer waits for, what carries traffic, the rest. */
 export type CheckUrgency = 'triggered' | 'heartbeat' | 'ordinary'
 
-/** A place where a peer may be reached, and what checks have shown of it so far. */
+/** A candidate of the peer, and the base of this side that it is paired with. */
+export interface PairedCandidate {
+  readonly kind: CandidateKind
+  readonly address: Endpoint
+}
+
+/** A candidate pair (RFC 8445 section 6.1.2): where a peer may be reached, and what checks have shown so far. */
 export class RemoteCandidate {
   /** Changes when a peer-reflexive candidate turns out to be one that the peer signalled. */
   kind: CandidateKind
-  readonly address: SocketAddress
+  readonly address: Endpoint
   readonly key: string
   /** When to check next, ms; undefined where no check is due, or one waits for its turn. */
   checkAt: number | undefined
@@ -34,20 +40,25 @@ export class RemoteCandidate {
   /** Whether the peer is no longer looked for here. */
   removed = false
 
-  constructor(candidate: Candidate, now: number) {
+  constructor(candidate: PairedCandidate, now: number) {
     this.kind = candidate.kind
     this.address = candidate.address
-    this.key = formatSocketAddress(candidate.address)
+    this.key = endpointKey(candidate.address)
     this.checkAt = now
   }
 
-  isAt(source: SocketAddress): boolean {
-    return this.address.port === source.port && this.address.address === source.address
+  isAt({ address, port, via }: Endpoint): boolean {
+    return this.address.port === port && this.address.address === address && this.address.via === via
+  }
+
+  /** What the path is like: a relay at either end makes it relayed. */
+  get pathKind(): CandidateKind {
+    return this.address.via === undefined ? this.kind : 'relay'
   }
 
   /** A smaller class, or the same with a round trip that is clearly shorter, seen more than once. */
   isClearlyBetterThan(other: RemoteCandidate): boolean {
-    const difference = candidateClass(this.kind) - candidateClass(other.kind)
+    const difference = candidateClass(this.pathKind) - candidateClass(other.pathKind)
     if (difference !== 0) return difference < 0
     return this.answers > 1 && this.rttMs < other.rttMs * RttFactor && this.rttMs < other.rttMs - RttGainMs
   }

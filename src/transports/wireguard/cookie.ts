@@ -6,7 +6,7 @@
  * initiator keeps the latest cookie of every path to its peer, since a cookie is good for one address of its own
  * only, and another path (a relay above all) shows another.
  */
-import { formatSocketAddress, type SocketAddress } from '../../core/machine.js'
+import { type Endpoint, endpointKey, formatSocketAddress } from '../../core/machine.js'
 import type { Random } from '../../core/ports.js'
 import { CookieRefreshTimeMs, LabelCookie, MaxCookies } from './constants.js'
 import type { NoiseCrypto } from './crypto.js'
@@ -35,7 +35,7 @@ export class CookieChecker {
   }
 
   /** Whether a message brings the cookie that its source was given. */
-  verifyMac2(now: number, source: SocketAddress, message: Uint8Array): boolean {
+  verifyMac2(now: number, source: Endpoint, message: Uint8Array): boolean {
     const secret = this.#secret
     if (secret === undefined || now >= secret.madeAt + CookieRefreshTimeMs || !hasMac2(message)) return false
     return verifyMac2(this.#crypto, this.#cookieOf(secret.bytes, source), message)
@@ -45,7 +45,7 @@ export class CookieChecker {
    * Section 5.4.7: the source's cookie, which only those who see this message can open.
    * @param receiver the sender index of the message that it answers
    */
-  createReply(now: number, source: SocketAddress, receiver: number, message: Uint8Array): Uint8Array {
+  createReply(now: number, source: Endpoint, receiver: number, message: Uint8Array): Uint8Array {
     if (this.#secret === undefined || now >= this.#secret.madeAt + CookieRefreshTimeMs) {
       this.#secret = { bytes: this.#random.bytes(32), madeAt: now }
     }
@@ -54,7 +54,7 @@ export class CookieChecker {
     return cookieReply(receiver, nonce, seal(this.#replyKey, nonce, cookie, readMac1(message)))
   }
 
-  #cookieOf(secret: Uint8Array, source: SocketAddress): Uint8Array {
+  #cookieOf(secret: Uint8Array, source: Endpoint): Uint8Array {
     return this.#crypto.mac(secret, new TextEncoder().encode(formatSocketAddress(source)))
   }
 }
@@ -78,12 +78,12 @@ export class CookieGenerator {
    * Writes mac2 over a message to this peer that has its mac1, where there is a cookie for its path.
    * @param destination where it goes; undefined where nobody knows: then the latest cookie is taken
    */
-  addMac2(now: number, destination: SocketAddress | undefined, message: Uint8Array): void {
+  addMac2(now: number, destination: Endpoint | undefined, message: Uint8Array): void {
     this.#lastMac1 = readMac1(message).slice()
     const kept =
       destination === undefined
         ? Array.from(this.#cookies.values()).at(-1)
-        : this.#cookies.get(formatSocketAddress(destination))
+        : this.#cookies.get(endpointKey(destination))
     if (kept === undefined || now >= kept.receivedAt + CookieRefreshTimeMs) return
     writeMac2(this.#crypto, kept.cookie, message)
   }
@@ -93,12 +93,12 @@ export class CookieGenerator {
    * gone anyway (section 6.6): a reply must not make us send.
    * @returns false for a forgery, and for a second reply to one message
    */
-  consumeReply(now: number, source: SocketAddress, reply: CookieReply): boolean {
+  consumeReply(now: number, source: Endpoint, reply: CookieReply): boolean {
     if (this.#lastMac1 === undefined) return false
     const cookie = open(this.#replyKey, reply.nonce, reply.encryptedCookie, this.#lastMac1)
     if (cookie === undefined) return false
     this.#lastMac1 = undefined
-    const path = formatSocketAddress(source)
+    const path = endpointKey(source)
     this.#cookies.delete(path)
     this.#cookies.set(path, { cookie, receivedAt: now })
     const [oldest] = this.#cookies.keys()

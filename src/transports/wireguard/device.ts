@@ -6,7 +6,7 @@
  * followed as WireGuard does it (paper, section 2.1): to where its latest authenticated datagram came from.
  */
 import { DecodeError, GonetError, UsageError } from '../../core/errors.js'
-import type { Machine, SocketAddress } from '../../core/machine.js'
+import type { Endpoint, Machine } from '../../core/machine.js'
 import type { Random, Wall } from '../../core/ports.js'
 import { AllowedAddresses } from './allowed-addresses.js'
 import { RejectAfterMessages, RekeyAfterMessages, SleepMs } from './constants.js'
@@ -55,7 +55,7 @@ export interface DeviceOptions {
    * the message can be polled, and with its `replyTo`. Undefined, as by default: the peer's latest cookie is taken,
    * whatever path it came by, which is right where there is but one.
    */
-  readonly routeOf?: (peer: string, replyTo: SocketAddress | undefined) => SocketAddress | undefined
+  readonly routeOf?: (peer: string, replyTo: Endpoint | undefined) => Endpoint | undefined
 }
 
 export interface PeerOptions {
@@ -73,7 +73,7 @@ export interface PeerOptions {
    */
   readonly persistentKeepaliveMs?: number
   /** Where a peer that follows WireGuard's own roaming is first. Default: the caller decides. */
-  readonly endpoint?: SocketAddress
+  readonly endpoint?: Endpoint
 }
 
 export class Device implements Machine<DeviceEvent, DeviceTransmit> {
@@ -239,7 +239,7 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
    * Takes any datagram; what is not authentic is dropped and counted.
    * @param bytes may be reused after the call
    */
-  handleDatagram(now: number, source: SocketAddress, bytes: Uint8Array): void {
+  handleDatagram(now: number, source: Endpoint, bytes: Uint8Array): void {
     let message: Message
     try {
       message = decodeMessage(bytes)
@@ -300,12 +300,7 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
     this.#wakes.clear()
   }
 
-  #handleHandshake(
-    now: number,
-    source: SocketAddress,
-    message: Initiation | Response,
-    bytes: Uint8Array,
-  ): void {
+  #handleHandshake(now: number, source: Endpoint, message: Initiation | Response, bytes: Uint8Array): void {
     if (!this.#cookies.verifyMac1(bytes)) {
       this.#counters.invalidMac1++
       return
@@ -325,7 +320,7 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
   /** Asks for a cookie where there is none. Nothing is kept of whoever has not brought one. */
   #isAllowedUnderLoad(
     now: number,
-    source: SocketAddress,
+    source: Endpoint,
     message: Initiation | Response,
     bytes: Uint8Array,
   ): boolean {
@@ -342,7 +337,7 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
     return true
   }
 
-  #handleInitiation(now: number, source: SocketAddress, message: Initiation): void {
+  #handleInitiation(now: number, source: Endpoint, message: Initiation): void {
     const opened = openInitiation(this.#crypto, this.#privateKey, message)
     const tunnel = this.#byPublicKey.get(bytesKey(opened.publicKey))
     if (tunnel === undefined) {
@@ -353,7 +348,7 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
     this.#schedule(tunnel)
   }
 
-  #handleResponse(now: number, source: SocketAddress, message: Response): void {
+  #handleResponse(now: number, source: Endpoint, message: Response): void {
     const tunnel = this.#receiverOf(message)
     if (tunnel === undefined) return
     tunnel.handleResponse(now, source, message)

@@ -1,5 +1,5 @@
 /** What a tunnel needs of its device. */
-import type { SocketAddress } from '../../core/machine.js'
+import type { Endpoint } from '../../core/machine.js'
 import type { Random, Wall } from '../../core/ports.js'
 import type { DeviceCounters } from './counters.js'
 import type { NoiseCrypto, PrivateKey } from './crypto.js'
@@ -17,7 +17,7 @@ export interface TunnelEnvironment {
   readonly rekeyAfterMessages: number
   readonly rejectAfterMessages: number
   /** Where a message to a peer without an endpoint is going to be sent; undefined where nobody knows. */
-  routeOf(peer: string, replyTo: SocketAddress | undefined): SocketAddress | undefined
+  routeOf(peer: string, replyTo: Endpoint | undefined): Endpoint | undefined
   /** A random index, unique in the device, that from now on leads to this tunnel. */
   reserveIndex(tunnel: Tunnel): number
   releaseIndex(index: number): void

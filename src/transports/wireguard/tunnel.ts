@@ -2,7 +2,7 @@
  * One peer: its handshakes, sessions, staged packets and timers (WireGuard paper, section 6). Driven by its
  * device, which finds the peer that a datagram or packet belongs to.
  */
-import type { SocketAddress } from '../../core/machine.js'
+import type { Endpoint } from '../../core/machine.js'
 import { KeepaliveTimeoutMs, RejectAfterTimeMs, RekeyAfterTimeMs, RekeyTimeoutMs } from './constants.js'
 import { CookieGenerator } from './cookie.js'
 import {
@@ -34,16 +34,16 @@ export class Tunnel {
   readonly #sessions: Sessions
   readonly #cookies: CookieGenerator
   readonly #staged: StagedPackets
-  #endpoint: SocketAddress | undefined
+  #endpoint: Endpoint | undefined
   #renewedBeforeRejection = false
-  #reportedSource: SocketAddress | undefined
+  #reportedSource: Endpoint | undefined
 
   constructor(
     environment: TunnelEnvironment,
     id: string,
     remote: RemoteStatic,
     persistentKeepaliveMs: number | undefined,
-    endpoint: SocketAddress | undefined,
+    endpoint: Endpoint | undefined,
   ) {
     this.#environment = environment
     this.id = id
@@ -81,7 +81,7 @@ export class Tunnel {
   }
 
   /** @throws DecodeError for a forged one */
-  handleInitiation(now: number, source: SocketAddress, opened: OpenedInitiation): void {
+  handleInitiation(now: number, source: Endpoint, opened: OpenedInitiation): void {
     const { counters, crypto } = this.#environment
     const verdict = this.#initiations.accept(now, authenticateInitiation(opened, this.remote))
     if (verdict !== 'accepted') {
@@ -103,7 +103,7 @@ export class Tunnel {
   }
 
   /** @throws DecodeError for a forged one */
-  handleResponse(now: number, source: SocketAddress, message: Response): void {
+  handleResponse(now: number, source: Endpoint, message: Response): void {
     const { counters, crypto } = this.#environment
     const keys = this.#attempt.consume(message)
     if (keys === undefined) {
@@ -120,11 +120,11 @@ export class Tunnel {
   }
 
   /** Not authentic in the sense of the timers: it proves no session. */
-  handleCookieReply(now: number, source: SocketAddress, message: CookieReply): void {
+  handleCookieReply(now: number, source: Endpoint, message: CookieReply): void {
     if (!this.#cookies.consumeReply(now, source, message)) this.#environment.counters.forgedCookieReply++
   }
 
-  handleTransport(now: number, source: SocketAddress, message: Transport): void {
+  handleTransport(now: number, source: Endpoint, message: Transport): void {
     const { counters } = this.#environment
     const session = this.#sessions.find(message.receiver)
     if (session === undefined) {
@@ -241,23 +241,24 @@ export class Tunnel {
     this.#sendStaged(now)
   }
 
-  #transmitHandshake(now: number, bytes: Uint8Array, answers: SocketAddress | undefined): void {
+  #transmitHandshake(now: number, bytes: Uint8Array, answers: Endpoint | undefined): void {
     this.#cookies.addMac2(now, this.#endpoint ?? this.#environment.routeOf(this.id, answers), bytes)
     this.#transmit(now, bytes, answers)
   }
 
-  #transmit(now: number, bytes: Uint8Array, answers: SocketAddress | undefined): void {
+  #transmit(now: number, bytes: Uint8Array, answers: Endpoint | undefined): void {
     this.#liveness.authenticatedSent(now)
     this.#environment.transmit({ peer: this.id, bytes, replyTo: this.#endpoint ?? answers })
   }
 
   // Receiving
 
-  #authenticatedReceived(now: number, source: SocketAddress): void {
+  #authenticatedReceived(now: number, source: Endpoint): void {
     this.#liveness.authenticatedReceived(now)
     if (this.#endpoint !== undefined) this.#endpoint = source
     const reported = this.#reportedSource
-    if (reported?.address === source.address && reported.port === source.port) return
+    const isSame = reported?.address === source.address && reported.port === source.port
+    if (isSame && reported.via === source.via) return
     this.#reportedSource = source
     this.#environment.emit({ type: 'authenticated', peer: this.id, source })
   }
