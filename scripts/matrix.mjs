@@ -1,5 +1,5 @@
 // Every pair of NATs of the lab, with the built command, mosquitto and coturn (Linux, root, nftables):
-//     npm run matrix -- [--runs 5] [--only symmetric]
+//     npm run matrix -- [--runs 5] [--only TYPE | --pair TYPE,TYPE]
 // Prints a table for docs/nat.md, and fails where a pair does not chat, or does not get direct where the oracle of
 // test/sim/nat-oracle.ts says that it can. Run npm run build first.
 import { mkdirSync, rmSync } from 'node:fs'
@@ -11,9 +11,8 @@ import { build } from 'esbuild'
 const root = fileURLToPath(new URL('..', import.meta.url))
 // As deep as test/e2e, whose workbench looks for dist from where it lies.
 const folder = join(root, '.test', `matrix-${process.pid}`)
-const { values } = parseArgs({
-  options: { runs: { type: 'string', default: '5' }, only: { type: 'string' } },
-})
+const text = { type: 'string' }
+const { values } = parseArgs({ options: { runs: { ...text, default: '5' }, only: text, pair: text } })
 const Runs = Number(values.runs)
 const Types = [
   'open',
@@ -37,6 +36,7 @@ print('|---|---|---|---|---|---|---|')
 for (const a of Types) {
   for (const b of Types) {
     if (values.only !== undefined && a !== values.only && b !== values.only) continue
+    if (values.pair !== undefined && values.pair !== `${a},${b}`) continue
     await measure(a, b)
   }
 }

@@ -27,7 +27,7 @@ export interface SocketAddress {
 
 /** An endpoint as it is reached from one base (RFC 8445 section 4): each base and endpoint are a path of their own. */
 export interface Endpoint extends SocketAddress {
-  /** The relay that leads there and back; undefined for this machine's own port. */
+  /** The relay, or the further socket, that leads there and back; undefined for this machine's own port. */
   readonly via?: string
 }
 

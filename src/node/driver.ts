@@ -4,7 +4,7 @@
  */
 import type { AddressAllocator, AddressTransmit } from '../core/address-allocator.js'
 import { explain, GonetError } from '../core/errors.js'
-import { type Datagram, formatSocketAddress, type SocketAddress } from '../core/machine.js'
+import { formatSocketAddress, type SocketAddress } from '../core/machine.js'
 import type { Clock, Logger, UdpSocket } from '../core/ports.js'
 import { Rendezvous } from '../core/rendezvous.js'
 import type { AdapterState, SignallingAdapter, SignalRecord } from '../core/signalling-adapter.js'
@@ -12,8 +12,10 @@ import type { MessageEvent, RoomEvent } from '../room/events.js'
 import type { RelayInput } from '../room/relays.js'
 import type { Member, Room } from '../room/room.js'
 import type { RoomMachine, RoomTransmit } from '../room/room-machine.js'
+import type { PathDatagram } from '../transports/path/paths.js'
 import { EventQueue } from './event-queue.js'
 import type { RelayStreams } from './relay-streams.js'
+import { openUdpSocket } from './udp-socket.js'
 
 /** How long closing waits for the backends to take our records back. */
 const RetractMs = 1000
@@ -59,6 +61,8 @@ export class Driver implements Room {
   #timer: { readonly at: number; readonly cancel: () => void } | undefined
   #stopLooking: (() => void) | undefined
   #relayStreams: RelayStreams | undefined
+  /** Sockets besides the ones of the port, by id. */
+  readonly #further = new Map<string, UdpSocket>()
   /** The addresses that the machine knows of. */
   #seen: string | undefined
   #closed: Promise<void> | undefined
@@ -180,6 +184,12 @@ export class Driver implements Room {
       case 'datagram':
         this.#send(transmit.datagram)
         break
+      case 'open-sockets':
+        void this.#openSockets(transmit.ids)
+        break
+      case 'close-sockets':
+        for (const id of transmit.ids) this.#closeSocket(id)
+        break
       case 'signal':
         this.#rendezvous?.perform(transmit.signal)
         break
@@ -242,7 +252,37 @@ export class Driver implements Room {
     this.#timer = { at, cancel }
   }
 
-  #send({ bytes, destination }: Datagram): void {
+  async #openSockets(ids: readonly string[]): Promise<void> {
+    // Where there are too few descriptors, fewer have to do.
+    const opened = await Promise.allSettled(ids.map(() => openUdpSocket(4, 0)))
+    const open = opened.flatMap((result, index) =>
+      result.status === 'fulfilled' ? [[ids[index] ?? '', result.value] as const] : [],
+    )
+    for (const [id, socket] of open) {
+      this.#further.set(id, socket)
+      socket.onDatagram((bytes, source) =>
+        this.handle((machine, now) => machine.handleDatagram(now, { ...source, via: id }, bytes)),
+      )
+    }
+    if (this.#closed !== undefined) for (const [id] of open) this.#closeSocket(id)
+    this.handle((machine, now) =>
+      machine.handleSockets(
+        now,
+        open.map(([id]) => id),
+      ),
+    )
+  }
+
+  #closeSocket(id: string): void {
+    void this.#further.get(id)?.close()
+    this.#further.delete(id)
+  }
+
+  #send({ bytes, destination }: PathDatagram): void {
+    if (destination.via !== undefined) {
+      this.#further.get(destination.via)?.send(bytes, destination)
+      return
+    }
     const isV6 = destination.address.includes(':')
     const socket = this.#options.sockets.find(({ local }) => local.address.includes(':') === isV6)
     socket?.send(bytes, destination)
@@ -289,6 +329,7 @@ export class Driver implements Room {
     this.#abort.abort()
     await (await this.#allocator?.catch(() => undefined))?.close()
     this.#relayStreams?.close()
+    for (const id of [...this.#further.keys()]) this.#closeSocket(id)
     await Promise.all(sockets.map((socket) => socket.close()))
     const dropped = machine.dropped().filter(([, count]) => count > 0)
     const total = dropped.reduce((sum, [, count]) => sum + count, 0)

@@ -12,7 +12,7 @@ export const ControlPort = 4242
 const FragmentBytes = 1000
 const MaxFragments = Math.ceil(MaxRosterBytes / FragmentBytes)
 
-const Type = { Chat: 1, Roster: 2, State: 3, Leave: 4, LeaveAck: 5 } as const
+const Type = { Chat: 1, Roster: 2, State: 3, Leave: 4, LeaveAck: 5, Search: 6 } as const
 
 export type ControlMessage =
   /** A payload of the chat log's sync. */
@@ -23,6 +23,8 @@ export type ControlMessage =
   | { readonly type: 'state'; readonly number: RosterNumber }
   | { readonly type: 'leave' }
   | { readonly type: 'leave-ack' }
+  /** The sender has opened sockets for a port search, and waits for tries. */
+  | { readonly type: 'search' }
 
 export interface RosterFragment {
   readonly type: 'roster'
@@ -53,6 +55,8 @@ export function writeControl(message: ControlMessage): Uint8Array {
       return Uint8Array.of(Type.Leave)
     case 'leave-ack':
       return Uint8Array.of(Type.LeaveAck)
+    case 'search':
+      return Uint8Array.of(Type.Search)
   }
 }
 
@@ -78,6 +82,9 @@ export function readControl(bytes: Uint8Array): ControlMessage {
     case Type.LeaveAck:
       if (bytes.length !== 1) break
       return { type: 'leave-ack' }
+    case Type.Search:
+      if (bytes.length !== 1) break
+      return { type: 'search' }
   }
   throw new DecodeError('control-form', 'not a control message')
 }

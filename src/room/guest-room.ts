@@ -163,6 +163,9 @@ export class GuestRoom extends MemberMachine {
       case 'session':
         if (attempt === this.#attempt) this.#tunnelUp(now, attempt)
         break
+      case 'search':
+        if (attempt === this.#current) this.#sendToHost(now, { type: 'search' })
+        break
       case 'expired':
         if (attempt === this.#current) this.#hostLeft(now)
         break
@@ -352,6 +355,9 @@ export class GuestRoom extends MemberMachine {
       case 'leave':
         this.#sendToHost(now, { type: 'leave-ack' })
         this.#hostLeft(now)
+        break
+      case 'search':
+        if (this.#current !== undefined) this.underlay.handleSearch(now, this.#current.id)
         break
       case 'leave-ack':
         if (this.isLeaving) this.end(now)

@@ -185,6 +185,11 @@ export class HostRoom extends MemberMachine {
       case 'session':
         if (this.#tunnels.establish(tunnel)) this.#tunnelUp(now, tunnel)
         break
+      case 'search': {
+        const member = this.#members.get(toBase64(tunnel.publicKey))
+        if (member?.tunnel === tunnel) this.#sendTo(now, member.key, { type: 'search' })
+        break
+      }
       case 'expired':
         this.#tunnelDown(now, tunnel)
         break
@@ -436,6 +441,9 @@ export class HostRoom extends MemberMachine {
         this.#sendTo(now, member.key, { type: 'leave-ack' })
         // Out before the tunnel goes: the acknowledgement has been sealed already.
         this.#memberLeft(now, member)
+        break
+      case 'search':
+        if (member.tunnel !== undefined) this.underlay.handleSearch(now, member.tunnel.id)
         break
       case 'leave-ack':
         if (!this.isLeaving) break

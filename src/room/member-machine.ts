@@ -3,7 +3,7 @@
 import { ChatReplica, type ChatReplicaOptions } from '../chat/replica.js'
 import { Counters } from '../core/bounded.js'
 import type { GonetError } from '../core/errors.js'
-import { earliest, type Machine, type SocketAddress } from '../core/machine.js'
+import { type Endpoint, earliest, type Machine, type SocketAddress } from '../core/machine.js'
 import type { SignalTransmit } from '../core/signal.js'
 import type { AdapterState, SignalRecord, Topic } from '../core/signalling-adapter.js'
 import type { TurnFailure } from '../transports/turn/events.js'
@@ -88,8 +88,13 @@ export abstract class MemberMachine implements RoomMachine {
 
   abstract handleAdapterState(now: number, adapter: string, state: AdapterState): void
 
-  handleDatagram(now: number, source: SocketAddress, bytes: Uint8Array): void {
+  handleDatagram(now: number, source: Endpoint, bytes: Uint8Array): void {
     this.underlay.handleDatagram(now, source, bytes)
+    this.collect(now)
+  }
+
+  handleSockets(now: number, ids: readonly string[]): void {
+    this.underlay.handleSockets(now, ids)
     this.collect(now)
   }
 

@@ -3,9 +3,10 @@
  * base of its own: what is sent and what comes `via` it is told from what goes through this machine's own port.
  */
 import { Counters } from '../core/bounded.js'
-import { type Datagram, earliest, type Machine, type SocketAddress } from '../core/machine.js'
+import { earliest, type Machine, type SocketAddress } from '../core/machine.js'
 import type { Crypto, Random } from '../core/ports.js'
 import { type Candidate, isRelayTarget } from '../transports/path/candidate.js'
+import type { PathDatagram } from '../transports/path/paths.js'
 import type { LongTermKey, TurnCredentials } from '../transports/turn/authentication.js'
 import { TurnClient } from '../transports/turn/client.js'
 import type { TurnFailure } from '../transports/turn/events.js'
@@ -30,7 +31,7 @@ export interface RelaysOptions {
 }
 
 export type RelayTransmit =
-  | { readonly type: 'datagram'; readonly datagram: Datagram }
+  | { readonly type: 'datagram'; readonly datagram: PathDatagram }
   /** Bytes for a relay's stream. */
   | { readonly type: 'stream'; readonly relay: string; readonly bytes: Uint8Array }
   /** A relay's stream is to be opened; one that is open is closed before. */
@@ -108,6 +109,10 @@ export class Relays implements Machine<RelayEvent, RelayTransmit> {
     const relay: Relay = { server, client, address, domain: undefined, relayed: undefined }
     this.#relays.set(server.id, relay)
     this.#connect(now, relay)
+  }
+
+  has(id: string): boolean {
+    return this.#relays.has(id)
   }
 
   /** Lets a peer's candidates reach this side through the relays, besides those that it had before. */

@@ -1,20 +1,20 @@
 import type { AddressAnswer, AddressTransmit } from '../core/address-allocator.js'
 import { GonetError } from '../core/errors.js'
 import type { Identity } from '../core/identity.js'
-import type { Machine, SocketAddress } from '../core/machine.js'
+import type { Endpoint, Machine, SocketAddress } from '../core/machine.js'
 import type { Crypto, Random, Store, Wall } from '../core/ports.js'
 import type { RoomId } from '../core/room-id.js'
 import type { SignalTransmit } from '../core/signal.js'
 import type { AdapterState, SignalRecord, Topic } from '../core/signalling-adapter.js'
 import type { NoiseCrypto } from '../transports/wireguard/crypto.js'
 import type { RoomEvent } from './events.js'
-import type { RelayInput, RelayServer, RelayTransmit } from './relays.js'
+import type { RelayInput, RelayServer } from './relays.js'
 import type { Member } from './room.js'
-import type { UnderlayOptions } from './underlay.js'
+import type { UnderlayOptions, UnderlayTransmit } from './underlay.js'
 
 /** What a member wants sent: a UDP datagram, or something on the signalling backends. */
 export type RoomTransmit =
-  | RelayTransmit
+  | UnderlayTransmit
   | { readonly type: 'signal'; readonly signal: SignalTransmit }
   | { readonly type: 'address'; readonly address: AddressTransmit }
 
@@ -33,7 +33,9 @@ export interface RoomMachine extends Machine<RoomEvent, RoomTransmit> {
   handleAdapterState(now: number, adapter: string, state: AdapterState): void
   /** The answer to an `address` transmit that allocates, by its id. A member that sends none has none. */
   handleAddress?(now: number, id: string, answer: AddressAnswer): void
-  handleDatagram(now: number, source: SocketAddress, bytes: Uint8Array): void
+  handleDatagram(now: number, source: Endpoint, bytes: Uint8Array): void
+  /** Which sockets of an `open-sockets` transmit are open. */
+  handleSockets(now: number, ids: readonly string[]): void
   /** One of the expected STUN servers, or undefined for one whose name could not be looked up. */
   addStunServer(now: number, server: SocketAddress | undefined): void
   /** One of the expected TURN servers, or undefined for one whose name could not be looked up. */

@@ -22,6 +22,7 @@ import type { NoiseCrypto } from '../transports/wireguard/crypto.js'
 import { Device } from '../transports/wireguard/device.js'
 import { Nobody } from '../transports/wireguard/device-events.js'
 import { Gathering } from './gathering.js'
+import { PortSearch, type PortSearchEvent, type PortSearchTransmit } from './port-search.js'
 import { type RelayInput, type RelayServer, Relays, type RelayTransmit } from './relays.js'
 
 /** Tunnels, those of joins that are not up yet included. */
@@ -54,6 +55,8 @@ export type UnderlayEvent =
   /** A peer's WireGuard session is gone, or never came up. */
   | { readonly type: 'expired'; readonly peer: string }
   | { readonly type: 'path'; readonly peer: string; readonly candidate: Candidate; readonly rttMs: number }
+  /** The peer is to hear of a search: `handleSearch` at its side. */
+  | PortSearchEvent
   /** A candidate was found, or has changed. */
   | { readonly type: 'candidates' }
   /** A TURN server gives no relay. `final`: it is not asked again. */
@@ -83,16 +86,20 @@ interface Peer {
   initiated: boolean
 }
 
-export class Underlay implements Machine<UnderlayEvent, RelayTransmit> {
+/** What is to be sent, and what is to be done for it. */
+export type UnderlayTransmit = RelayTransmit | Exclude<PortSearchTransmit, { readonly type: 'scatter' }>
+
+export class Underlay implements Machine<UnderlayEvent, UnderlayTransmit> {
   readonly #options: UnderlayOptions
   /** What was dropped here, and by devices that are gone. */
   readonly #counters = new Counters()
   readonly #paths: Paths
   readonly #gathering: Gathering
   readonly #relays: Relays
+  readonly #search: PortSearch
   readonly #devices = new Set<Device>()
   readonly #peers = new Map<string, Peer>()
-  readonly #transmits: RelayTransmit[] = []
+  readonly #transmits: UnderlayTransmit[] = []
   readonly #events: UnderlayEvent[] = []
 
   constructor(options: UnderlayOptions) {
@@ -101,6 +108,7 @@ export class Underlay implements Machine<UnderlayEvent, RelayTransmit> {
     this.#gathering = new Gathering({ random, localAddresses, servers: stunServers + relays })
     this.#paths = new Paths({ crypto, random, loopback, maxPeers: MaxPeers, direct: policy !== 'relay' })
     this.#relays = new Relays({ crypto, random, loopback })
+    this.#search = new PortSearch(random, () => (policy === 'all' ? this.#gathering.candidates([]) : []))
   }
 
   /** Begins to gather candidates. */
@@ -138,6 +146,18 @@ export class Underlay implements Machine<UnderlayEvent, RelayTransmit> {
     if (input.type === 'connected') this.#relays.handleConnected(now, relay)
     else if (input.type === 'bytes') this.#relays.handleStream(now, relay, input.bytes)
     else this.#relays.handleClosed(now, relay, input.reason)
+    this.#collect(now)
+  }
+
+  /** The peer is behind a hard NAT, and has opened sockets for a search. */
+  handleSearch(now: number, peer: string): void {
+    this.#search.handleAgreed(now, peer)
+    this.#collect(now)
+  }
+
+  /** These further sockets are open. */
+  handleSockets(now: number, ids: readonly string[]): void {
+    this.#search.handleSockets(now, ids)
     this.#collect(now)
   }
 
@@ -219,6 +239,7 @@ export class Underlay implements Machine<UnderlayEvent, RelayTransmit> {
     }
     this.#peers.set(id, { device, initiator, initiated: false })
     this.#relays.permit(now, id, remote.candidates)
+    this.#search.addCandidates(id, remote.candidates)
     this.#collect(now)
     return true
   }
@@ -232,6 +253,7 @@ export class Underlay implements Machine<UnderlayEvent, RelayTransmit> {
     if (!this.#peers.has(id)) return
     this.#paths.addRemoteCandidates(now, id, candidates)
     this.#relays.permit(now, id, candidates)
+    this.#search.addCandidates(id, candidates)
     this.#collect(now)
   }
 
@@ -241,6 +263,7 @@ export class Underlay implements Machine<UnderlayEvent, RelayTransmit> {
     this.#peers.delete(id)
     this.#paths.remove(id)
     this.#relays.release(id)
+    this.#search.removePeer(id)
     peer.device.removePeer(now, id)
   }
 
@@ -266,12 +289,14 @@ export class Underlay implements Machine<UnderlayEvent, RelayTransmit> {
     return all.entries()
   }
 
-  handleDatagram(now: number, source: SocketAddress, bytes: Uint8Array): void {
+  /** @param source `via` a further socket, or by the port itself */
+  handleDatagram(now: number, source: Endpoint, bytes: Uint8Array): void {
     const kind = classifyDatagram(bytes)
     const isClaimed =
-      (kind === 'stun' && this.#gathering.handleDatagram(now, source, bytes)) ||
-      // A receiver index can make a packet of a tunnel look like a TURN server's.
-      (kind !== 'wireguard' && this.#relays.handleDatagram(now, source, bytes))
+      source.via === undefined &&
+      ((kind === 'stun' && this.#gathering.handleDatagram(now, source, bytes)) ||
+        // A receiver index can make a packet of a tunnel look like a TURN server's.
+        (kind !== 'wireguard' && this.#relays.handleDatagram(now, source, bytes)))
     if (!isClaimed) this.#handleFromPeer(now, kind, source, bytes)
     this.#collect(now)
   }
@@ -279,12 +304,13 @@ export class Underlay implements Machine<UnderlayEvent, RelayTransmit> {
   handleTimeout(now: number): void {
     this.#gathering.handleTimeout(now)
     this.#relays.handleTimeout(now)
+    this.#search.handleTimeout(now)
     this.#paths.handleTimeout(now)
     for (const device of this.#devices) device.handleTimeout(now)
     this.#collect(now)
   }
 
-  pollTransmit(): RelayTransmit | undefined {
+  pollTransmit(): UnderlayTransmit | undefined {
     return this.#transmits.shift()
   }
 
@@ -296,6 +322,7 @@ export class Underlay implements Machine<UnderlayEvent, RelayTransmit> {
     return earliest(
       this.#gathering.pollTimeout(),
       this.#relays.pollTimeout(),
+      this.#search.pollTimeout(),
       this.#paths.pollTimeout(),
       ...Array.from(this.#devices, (device) => device.pollTimeout()),
     )
@@ -324,13 +351,15 @@ export class Underlay implements Machine<UnderlayEvent, RelayTransmit> {
         this.#transmit(now, sent)
       }
       moved = this.#collectRelays(now) || moved
+      moved = this.#collectSearch() || moved
     }
   }
 
   #transmit(now: number, datagram: PathDatagram): void {
     const { destination, bytes } = datagram
-    if (destination.via === undefined) this.#transmits.push({ type: 'datagram', datagram })
-    else this.#relays.send(now, destination.via, destination, bytes)
+    const { via } = destination
+    if (via === undefined || !this.#relays.has(via)) this.#transmits.push({ type: 'datagram', datagram })
+    else this.#relays.send(now, via, destination, bytes)
   }
 
   #collectRelays(now: number): boolean {
@@ -363,6 +392,20 @@ export class Underlay implements Machine<UnderlayEvent, RelayTransmit> {
     return moved
   }
 
+  #collectSearch(): boolean {
+    let moved = false
+    for (let sent = this.#search.pollTransmit(); sent !== undefined; sent = this.#search.pollTransmit()) {
+      moved = true
+      if (sent.type === 'scatter') this.#paths.scatter(sent.peer, sent.to)
+      else this.#transmits.push(sent)
+    }
+    for (let event = this.#search.pollEvent(); event !== undefined; event = this.#search.pollEvent()) {
+      moved = true
+      this.#events.push(event)
+    }
+    return moved
+  }
+
   #collectGathering(): void {
     const gathering = this.#gathering
     for (let event = gathering.pollEvent(); event !== undefined; event = gathering.pollEvent()) {
@@ -382,6 +425,7 @@ export class Underlay implements Machine<UnderlayEvent, RelayTransmit> {
     if (event === undefined) return false
     if (event.type === 'selected') {
       const { peer: id, candidate, rttMs } = event
+      this.#search.handlePath(now, id, candidate.kind, event.candidate.address.via)
       this.#events.push({ type: 'path', peer: id, candidate, rttMs })
       const peer = this.#peers.get(id)
       if (peer?.initiator === true && !peer.initiated) {

@@ -24,7 +24,7 @@ export type PathEvent =
   | {
       readonly type: 'selected'
       readonly peer: string
-      readonly candidate: Candidate
+      readonly candidate: PairedCandidate
       readonly rttMs: number
     }
   /** The peer has not been heard on its path for long, nor elsewhere. The search has begun anew. */
@@ -48,6 +48,7 @@ export interface PathAgentOptions {
   readonly emit: (event: PathEvent) => void
   /** Has a candidate checked as soon as its turn comes; `noteSent` says when that was. */
   readonly check: (candidate: RemoteCandidate, urgency: CheckUrgency) => void
+  readonly isRelay: (via: string) => boolean
   /** Counts a candidate that there was no room for. */
   readonly countSurplus: () => void
 }
@@ -139,7 +140,7 @@ export class PathAgent {
 
   /** Takes an authentic check from the peer: its source is checked in turn. */
   handleRequest(now: number, source: Endpoint): void {
-    const candidate = this.#find(source) ?? this.#add(now, { kind: 'prflx', address: source })
+    const candidate = this.#find(source) ?? this.#addSource(now, source)
     if (candidate === undefined) return
     candidate.heardAt = now
     candidate.asked = true
@@ -174,7 +175,7 @@ export class PathAgent {
       return
     }
     // The peer has begun to send from elsewhere, perhaps since its old path is gone: look at both.
-    const fresh = candidate ?? this.#add(now, { kind: 'prflx', address: source })
+    const fresh = candidate ?? this.#addSource(now, source)
     if (fresh === undefined) return
     fresh.heardAt = now
     this.#lastSource = fresh
@@ -325,6 +326,11 @@ export class PathAgent {
 
   #find(address: Endpoint): RemoteCandidate | undefined {
     return this.#candidates.get(endpointKey(address))
+  }
+
+  #addSource(now: number, source: Endpoint): RemoteCandidate | undefined {
+    const relayed = source.via !== undefined && this.#options.isRelay(source.via)
+    return this.#add(now, { kind: 'prflx', address: source, relayed })
   }
 
   #add(now: number, candidate: PairedCandidate): RemoteCandidate | undefined {

@@ -116,6 +116,7 @@ export class Paths implements Machine<PathEvent, PathDatagram> {
       lostAfterMs,
       emit: (event) => void this.#events.push(event),
       check: (candidate, urgency) => this.#queue.push({ agent, candidate }, urgency),
+      isRelay: (via) => this.#relays.has(via),
       countSurplus: () => void (this.#counters.surplusCandidate += 1),
     })
     this.#agents.set(peer, agent)
@@ -215,6 +216,19 @@ export class Paths implements Machine<PathEvent, PathDatagram> {
     this.#drain(now)
   }
 
+  /**
+   * Sends a check to each of these, unpaced, whose answers mean nothing: who is there and checks in turn becomes a
+   * candidate by that. For what was agreed on inside the tunnel only.
+   */
+  scatter(peer: string, to: readonly Endpoint[]): void {
+    const agent = this.#agents.get(peer)
+    if (agent === undefined) return
+    for (const destination of to) {
+      const bytes = agent.credentials.request(this.#options.random.bytes(TransactionIdBytes))
+      this.#transmits.push({ destination, bytes })
+    }
+  }
+
   pollTransmit(): PathDatagram | undefined {
     return this.#transmits.shift()
   }
@@ -285,7 +299,7 @@ export class Paths implements Machine<PathEvent, PathDatagram> {
     const { loopback } = this.#options
     return candidates
       .filter(({ address }) => isRelayTarget(address, { loopback, relayed }))
-      .map(({ kind, address }) => ({ kind, address: { ...address, via } }))
+      .map(({ kind, address }) => ({ kind, address: { ...address, via }, relayed: true }))
   }
 
   #isUsableSource(source: Endpoint): boolean {

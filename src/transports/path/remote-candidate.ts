@@ -10,6 +10,8 @@ export type CheckUrgency = 'triggered' | 'heartbeat' | 'ordinary'
 export interface PairedCandidate {
   readonly kind: CandidateKind
   readonly address: Endpoint
+  /** Whether the base is a relay. */
+  readonly relayed?: boolean
 }
 
 /** A candidate pair (RFC 8445 section 6.1.2): where a peer may be reached, and what checks have shown so far. */
@@ -18,6 +20,7 @@ export class RemoteCandidate {
   kind: CandidateKind
   readonly address: Endpoint
   readonly key: string
+  readonly #relayed: boolean
   /** When to check next, ms; undefined where no check is due, or one waits for its turn. */
   checkAt: number | undefined
   /** How many checks have gone out since the last answer, or since the last fresh start. */
@@ -44,6 +47,7 @@ export class RemoteCandidate {
     this.kind = candidate.kind
     this.address = candidate.address
     this.key = endpointKey(candidate.address)
+    this.#relayed = candidate.relayed === true
     this.checkAt = now
   }
 
@@ -53,7 +57,7 @@ export class RemoteCandidate {
 
   /** What the path is like: a relay at either end makes it relayed. */
   get pathKind(): CandidateKind {
-    return this.address.via === undefined ? this.kind : 'relay'
+    return this.#relayed ? 'relay' : this.kind
   }
 
   /** A smaller class, or the same with a round trip that is clearly shorter, seen more than once. */

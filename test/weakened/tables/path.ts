@@ -18,8 +18,8 @@ export const path: readonly Weakening[] = [
   {
     rule: 'signalled candidates are bounded',
     source: 'transports/path/path-agent.ts',
-    defence: 'peerReflexive ? MaxPeerReflexiveCandidates : MaxSignalledCandidates',
-    weakened: 'Infinity',
+    defence: 'if (sameSort.length < most.candidates) return true',
+    weakened: 'if (sameSort.length < Infinity) return true',
     attack: [
       pacing,
       'candidates are bounded > to 24 signalled ones and 8 that were seen, of each the latest',
@@ -28,7 +28,7 @@ export const path: readonly Weakening[] = [
   {
     rule: 'what was seen counts when it is signalled',
     source: 'transports/path/path-agent.ts',
-    defence: " && candidate.kind !== 'prflx' && this.#hasRoom(now, false)) {",
+    defence: " && candidate.kind !== 'prflx' && this.#hasRoom(now, candidate)) {",
     weakened: " && candidate.kind !== 'prflx') {",
     attack: [pacing, 'candidates are bounded > also where a peer signals what it was seen at'],
   },
@@ -213,6 +213,26 @@ export const path: readonly Weakening[] = [
     attack: [
       'unit/stun-client.test.ts',
       'a STUN client > takes an answer only by its transaction and from the server asked, and only once',
+    ],
+  },
+  {
+    rule: 'a port search is made while the path is relayed',
+    source: 'room/port-search.ts',
+    defence: 'if (peer?.isRelayed !== true || address === undefined ||',
+    weakened: 'if (peer === undefined || address === undefined ||',
+    attack: [
+      'unit/port-search.test.ts',
+      'the side with the steady port > tries nothing where there is a direct path',
+    ],
+  },
+  {
+    rule: 'port searches are far apart',
+    source: 'room/port-search.ts',
+    defence: ' || now < peer.restUntil) return',
+    weakened: ') return',
+    attack: [
+      'unit/port-search.test.ts',
+      'the side with the steady port > does so once a minute, however often it is asked',
     ],
   },
 ]
