@@ -19,7 +19,6 @@ export const LaterCommands: readonly string[] = [
   'shell',
   'expose',
   'forward',
-  'nat',
   'doctor',
 ]
 

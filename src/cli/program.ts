@@ -76,6 +76,7 @@ export function makeProgram(version: string, onExitCode: (exitCode: number) => v
       const { inspect } = await import('./commands/inspect.js')
       await inspect(file, options())
     })
+  addNat(program, options, onExitCode)
   addLater(program)
   return program
 }
@@ -179,6 +180,21 @@ function addConfig(
       await showConfiguration(options())
     })
   addLaterCommand(config, 'init', 'gonet config init')
+}
+
+function addNat(
+  program: Command,
+  options: () => GlobalOptions,
+  onExitCode: (exitCode: number) => void,
+): void {
+  program
+    .command('nat')
+    .description('say how the NAT treats UDP, and what paths it allows')
+    .option('--lifetime', 'measure how long it keeps a binding, which takes minutes')
+    .action(async ({ lifetime }: { readonly lifetime?: true }) => {
+      const { nat } = await import('./commands/nat.js')
+      onExitCode(await nat(lifetime === true, options()))
+    })
 }
 
 function addLater(program: Command): void {

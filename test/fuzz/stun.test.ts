@@ -2,6 +2,9 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { DecodeError } from '../../src/core/errors.js'
 import { nodeCrypto } from '../../src/node/crypto.js'
+import { NatDiscovery } from '../../src/transports/nat/discovery.js'
+import { BindingLifetimeTest } from '../../src/transports/nat/lifetime.js'
+import { isPlausible } from '../../src/transports/nat/plausible.js'
 import { formatCandidates, isUsableTarget, parseCandidates } from '../../src/transports/path/candidate.js'
 import { CheckCredentials } from '../../src/transports/path/checks.js'
 import {
@@ -38,7 +41,7 @@ const key = random.bytes(24)
 /** Attributes of known and unknown types, of likely lengths. */
 const attribute = fc.record({
   type: fc.oneof(
-    fc.constantFrom(0x0001, 0x0006, 0x0009, 0x000a, 0x0020, 0x0024, 0x8022),
+    fc.constantFrom(0x0001, 0x0006, 0x0009, 0x000a, 0x0020, 0x0024, 0x8022, 0x802c),
     fc.nat({ max: 0xffff }),
   ),
   value: fc.oneof(
@@ -191,6 +194,83 @@ describe('STUN', () => {
     client.handleDatagram(2, server, success)
     expect(client.pollEvent()).toEqual({ type: 'reflexive', server, mapped: here })
   })
+})
+
+describe('NAT behaviour discovery', () => {
+  const sockets = [here, there, { ...here, port: 41_642 }] as const
+  const make = (kind: 'discovery' | 'lifetime') => {
+    const machineRandom = new SeededRandom(kind)
+    const machine =
+      kind === 'discovery'
+        ? new NatDiscovery({ random: machineRandom, servers: [server], sockets })
+        : new BindingLifetimeTest({ random: machineRandom, server })
+    machine.start(0)
+    return machine
+  }
+
+  it.each(['discovery', 'lifetime'] as const)('%s counts what is no answer, and goes on', (kind) => {
+    const machine = make(kind)
+    const first = machine.pollTransmit()!
+    const timeout = machine.pollTimeout()
+    while (machine.pollEvent() !== undefined);
+    const dropped = (): number => Object.values(machine.counters).reduce((sum, count) => sum + count, 0)
+    const success = answerBinding(decodeMessage(first.bytes), here)
+    const wrong = fc.oneof(
+      fc.tuple(fc.nat({ max: 9 }), fc.constantFrom(server, there), datagram),
+      fc.tuple(fc.constant(first.socket), fc.constant(there), fc.constant(success)),
+      fc.tuple(fc.constant(first.socket + 1), fc.constant(server), fc.constant(success)),
+    )
+    fc.assert(
+      fc.property(wrong, ([socket, source, bytes]) => {
+        const before = dropped()
+        machine.handleDatagram(1, socket, source, bytes)
+        expect(dropped()).toBe(before + 1)
+        expect(machine.pollTransmit()).toBeUndefined()
+        expect(machine.pollEvent()).toBeUndefined()
+        expect(machine.pollTimeout()).toBe(timeout)
+      }),
+      { numRuns },
+    )
+    machine.handleDatagram(2, first.socket, server, success)
+    expect(machine.pollTimeout()).not.toBe(timeout)
+  })
+
+  /** What a server says that knows the transaction ids, and wants to aim this machine at somebody. */
+  const said = fc.record({
+    class: fc.constantFrom('success' as const, 'error' as const, 'request' as const),
+    attributes: fc.array(attribute, { maxLength: 6 }),
+  })
+
+  it.each(['discovery', 'lifetime'] as const)(
+    '%s ends whatever its server says, with few packets',
+    (kind) => {
+      fc.assert(
+        fc.property(fc.array(said, { minLength: 1, maxLength: 8 }), fc.boolean(), (sayings, isPrompt) => {
+          const machine = make(kind)
+          let [now, sent, isDone] = [0, 0, false]
+          for (let step = 0; step < 2000 && !isDone; step += 1) {
+            for (let out = machine.pollTransmit(); out !== undefined; out = machine.pollTransmit()) {
+              const { destination, socket } = out
+              expect(isPlausible(destination, server)).toBe(true)
+              const { class: messageClass, attributes } = sayings[sent++ % sayings.length]!
+              const { transactionId } = decodeMessage(out.bytes)
+              const message = { class: messageClass, method: Binding, transactionId, attributes }
+              if (isPrompt) machine.handleDatagram(now, socket, destination, encodeMessage(message))
+            }
+            for (let event = machine.pollEvent(); event !== undefined; event = machine.pollEvent()) {
+              isDone ||= event.type === 'done'
+            }
+            now = Math.max(now, machine.pollTimeout() ?? now)
+            machine.handleTimeout(now)
+          }
+          expect(isDone).toBe(true)
+          expect(sent).toBeLessThan(150)
+          expect(now).toBeLessThan(700_000)
+        }),
+        { numRuns: 500 },
+      )
+    },
+  )
 })
 
 describe('paths', () => {

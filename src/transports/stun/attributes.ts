@@ -4,7 +4,7 @@
  */
 import ipaddr from 'ipaddr.js'
 import type { SocketAddress } from '../../core/machine.js'
-import { AttributeType, MagicCookie } from './constants.js'
+import { AttributeType, BehaviourAttributeType, MagicCookie } from './constants.js'
 import type { Attribute } from './message.js'
 
 export interface ErrorCode {
@@ -104,6 +104,20 @@ export function readUnknownAttributes(value: Uint8Array): number[] | undefined {
   if (value.length % 2 !== 0) return undefined
   const view = new DataView(value.buffer, value.byteOffset)
   return Array.from({ length: value.length / 2 }, (_, index) => view.getUint16(2 * index))
+}
+
+/** RFC 5780 section 7.2: what the answer is to come from, in place of where the request was sent to. */
+export function changeRequestAttribute(change: {
+  readonly address: boolean
+  readonly port: boolean
+}): Attribute {
+  const flags = (change.address ? 0x04 : 0) | (change.port ? 0x02 : 0)
+  return { type: BehaviourAttributeType.ChangeRequest, value: Uint8Array.of(0, 0, 0, flags) }
+}
+
+/** RFC 5780 section 7.5: the answer is to go to this port of the address that the request came from. */
+export function responsePortAttribute(port: number): Attribute {
+  return { type: BehaviourAttributeType.ResponsePort, value: Uint8Array.of(port >> 8, port & 0xff, 0, 0) }
 }
 
 /** The port with the cookie's upper half, the address with the cookie and the transaction id. */

@@ -21,6 +21,16 @@ export const AttributeType = {
   Fingerprint: 0x8028,
 } as const
 
+/**
+ * RFC 5780 section 7, of which only a client of ours makes use: a request that has one of the first two is one that
+ * our servers do not understand, and they have to say so. OTHER-ADDRESS need not be understood.
+ */
+export const BehaviourAttributeType = {
+  ChangeRequest: 0x0003,
+  ResponsePort: 0x0027,
+  OtherAddress: 0x802c,
+} as const
+
 /** RFC 8489 section 14: types below this one must be understood, or the request is refused. */
 export const FirstComprehensionOptional = 0x8000
 
