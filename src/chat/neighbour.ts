@@ -24,7 +24,7 @@ const AcknowledgeMs = 5
 const AcknowledgeEntries = 8
 /** How often a replica says hello until it knows what the other has, and then how often it compares. */
 const HelloMs = 500
-const HeartbeatMs = 15_000
+const HeartbeatMs = 30_000
 /** The same while something that was posted here is not known to be delivered. */
 const DeliveryMs = 1000
 /** Questions that waiting entries cause are this far apart at least. */

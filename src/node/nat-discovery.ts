@@ -1,7 +1,6 @@
 /** Runs NAT behaviour discovery (src/transports/nat) on real sockets, for each address family. */
 import { createSocket } from 'node:dgram'
 import { lookup } from 'node:dns/promises'
-import ipaddr from 'ipaddr.js'
 import { formatSocketAddress, type Machine, type SocketAddress } from '../core/machine.js'
 import type { Clock, Logger, Random, UdpSocket } from '../core/ports.js'
 import { NatDiscovery, type NatDiscoveryResult, type NatDiscoveryStep } from '../transports/nat/discovery.js'
@@ -11,6 +10,7 @@ import {
   BindingLifetimeTest,
 } from '../transports/nat/lifetime.js'
 import type { Answer, QuestionsCounters, SocketDatagram } from '../transports/nat/questions.js'
+import { canonicalAddress } from './canonical-address.js'
 import { openUdpSocket } from './udp-socket.js'
 
 export type Family = 'ipv4' | 'ipv6'
@@ -229,13 +229,7 @@ async function resolve(
   const firsts = [4, 6].flatMap((family) => found.find((each) => each.family === family) ?? [])
   return firsts.length === 0
     ? undefined
-    : firsts.map(({ address }) => ({ address: canonical(address), port }))
-}
-
-/** A literal is found as it was written, and answers come from the text that the system has for it. */
-function canonical(address: string): string {
-  const parsed = address.includes('%') ? undefined : ipaddr.parse(address)
-  return parsed instanceof ipaddr.IPv6 ? parsed.toRFC5952String() : address
+    : firsts.map(({ address }) => ({ address: canonicalAddress(address), port }))
 }
 
 /** The address of this machine from which datagrams to a server go; undefined where none goes there. */

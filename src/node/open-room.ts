@@ -12,6 +12,7 @@ import { HostRoom } from '../room/host-room.js'
 import type { Room } from '../room/room.js'
 import type { RoomMachine, RoomMachineOptions } from '../room/room-machine.js'
 import type { Candidate } from '../transports/path/candidate.js'
+import { canonicalAddress } from './canonical-address.js'
 import { type Composition, compose } from './composition.js'
 import type { LoadedConfig } from './config/load-config.js'
 import { resolveTransport, type TransportSettings } from './config/transport-settings.js'
@@ -233,5 +234,5 @@ async function lookUp(
   const { lookup } = await import('node:dns/promises')
   const found = await lookup(host, { all: true }).catch(() => [])
   const usable = found.find(({ family }) => families.some((each) => each === family))
-  return usable && { address: usable.address, port }
+  return usable && { address: canonicalAddress(usable.address), port }
 }

@@ -123,7 +123,7 @@ export class Relays implements Machine<RelayEvent, RelayTransmit> {
 
   release(peer: string): void {
     const candidates = this.#peers.get(peer)
-    if (candidates === undefined || !this.#peers.delete(peer)) return
+    if (candidates === undefined || !this.#peers.delete(peer) || this.#relays.size === 0) return
     const kept = new Set(Array.from(this.#peers.values(), addressesOf).flat())
     const released = addressesOf(candidates).filter((address) => !kept.has(address))
     for (const { client } of this.#relays.values()) client.release(released)
