@@ -241,7 +241,8 @@ export abstract class MemberMachine implements RoomMachine {
   #tellFailure(relay: string, { code, reason }: TurnFailure): void {
     if (this.#relayFailures.get(relay) === code) return
     this.#relayFailures.set(relay, code)
-    this.events.push({ event: 'error', code, message: `TURN server ${relay}: ${reason}` })
+    const advice = code === 'turn-unauthorized' ? '. Check its credentials in transport.turn' : ''
+    this.events.push({ event: 'error', code, message: `TURN server ${relay}: ${reason}${advice}` })
   }
 
   #tell(): void {
