@@ -13,6 +13,8 @@ import { dhtContext } from './dht-fixture.js'
 const never = new AbortController().signal
 setMaxListeners(0, never)
 const Limit = 60_000
+/** How long a guest may take, whatever its neighbours do. */
+const JoinLimitMs = 50_000
 
 let testnet: DhtTestnet
 let topic: string
@@ -64,8 +66,20 @@ async function host(hooks: DhtHooks = {}): Promise<DhtAdapter> {
   return adapter
 }
 
-/** Resolves when a guest was shown the beacon, and has the answer to its join. */
-async function join(sender: string, hooks: DhtHooks = {}): Promise<void> {
+/** Resolves when a guest was shown the beacon, and has the answer to its join; fails where that takes too long. */
+async function join(sender: string, hooks: DhtHooks = {}, limitMs = JoinLimitMs): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => {
+      resolve(false)
+    }, limitMs)
+  })
+  const isIn = await Promise.race([joined(sender, hooks).then(() => true), late])
+  clearTimeout(timer)
+  expect(isIn, 'the guest is in').toBe(true)
+}
+
+async function joined(sender: string, hooks: DhtHooks): Promise<void> {
   const adapter = await open(hooks)
   const shown = (box: 'host' | `reply/${string}`, from: string): Promise<void> =>
     new Promise((resolve, reject) => {
@@ -163,6 +177,22 @@ describe('dht among hostile neighbours', () => {
       await poses(30, onConnection)
       await host()
       await join('guest')
+    },
+    Limit,
+  )
+
+  it(
+    'false hosts who were there first, and say nothing, make room for the true one',
+    async () => {
+      let connections = 0
+      await poses(30, () => {
+        connections += 1
+      })
+      const joining = join('guest', {}, 15_000)
+      // As many as a guest tries at a time.
+      await expect.poll(() => connections, { timeout: 10_000 }).toBeGreaterThanOrEqual(24)
+      await host()
+      await joining
     },
     Limit,
   )

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { backends } from './tables/backends.js'
 import { broker } from './tables/broker.js'
 import { chat } from './tables/chat.js'
 import { flood } from './tables/flood.js'
@@ -11,7 +12,7 @@ import { path } from './tables/path.js'
 import { portMapping } from './tables/router.js'
 import { root } from './weakened-program.js'
 
-const all = [broker, chat, flood, input, machine, member, path, portMapping].flat()
+const all = [backends, broker, chat, flood, input, machine, member, path, portMapping].flat()
 
 /** Tests that docs/security.md names and no table does, and why. */
 const Elsewhere: Readonly<Record<string, string>> = {
@@ -22,13 +23,6 @@ const Elsewhere: Readonly<Record<string, string>> = {
   'e2e/host-choice.test.ts': 'runs the built command',
   'e2e/wrong-input.test.ts': 'runs the built command',
   'e2e/room.test.ts': 'runs the built command',
-  'contract/dht-hostile.test.ts': 'not weakened yet: it runs real servers',
-  'contract/opendht-neighbours.test.ts': 'not weakened yet: it runs real servers',
-  'contract/dns-update.test.ts': 'not weakened yet: it runs real servers',
-  'contract/dns-serve.test.ts': 'not weakened yet: it runs real servers',
-  'contract/mdns-neighbours.test.ts': 'not weakened yet: it runs a real link',
-  'contract/etcd-neighbours.test.ts': 'not weakened yet: it runs real servers',
-  'unit/dns-server.test.ts': 'not weakened yet',
   'contract/mqtt.test.ts': 'shows what brokers do, not what strangers do',
   'contract/mqtt-refusals.test.ts': 'shows what brokers do, not what strangers do',
   'contract/mqtt-several.test.ts': 'shows what brokers do, not what strangers do',

@@ -101,7 +101,7 @@ async function readKey({ name, algorithm, secret, secretFile }: TsigOptions): Pr
   return { name: name.toLowerCase().replace(/\.$/, ''), algorithm, secret: bytes }
 }
 
-/** One line of base64, or what `tsig-keygen` or `keymgr tsig generate` print. */
+/** One line of base64, or what `tsig-keygen` or `keymgr -t` print. */
 function secretIn(text: string): string {
   const [, quoted] = /\bsecret:?\s+"?([0-9a-zA-Z+/=]+)"?/.exec(text) ?? []
   return quoted ?? text.trim()

@@ -1,0 +1,4 @@
+import { weakenedSuite } from './suite.js'
+import { relay } from './tables/relay.js'
+
+weakenedSuite({ relay })
