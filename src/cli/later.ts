@@ -19,7 +19,6 @@ export const LaterCommands: readonly string[] = [
   'shell',
   'expose',
   'forward',
-  'doctor',
 ]
 
 export const LaterOptions: readonly string[] = ['--password-file <file>', '--room <id>']

@@ -77,6 +77,7 @@ export function makeProgram(version: string, onExitCode: (exitCode: number) => v
       await inspect(file, options())
     })
   addNat(program, options, onExitCode)
+  addDoctor(program, options, onExitCode)
   addLater(program)
   return program
 }
@@ -194,6 +195,21 @@ function addNat(
     .action(async ({ lifetime }: { readonly lifetime?: true }) => {
       const { nat } = await import('./commands/nat.js')
       onExitCode(await nat(lifetime === true, options()))
+    })
+}
+
+function addDoctor(
+  program: Command,
+  options: () => GlobalOptions,
+  onExitCode: (exitCode: number) => void,
+): void {
+  program
+    .command('doctor')
+    .description('say what of all that gonet would use works, and what to do')
+    .argument('[room]', 'a room to look at from within, as join takes it')
+    .action(async (room: string | undefined) => {
+      const { doctor } = await import('./commands/doctor.js')
+      onExitCode(await doctor(room, options()))
     })
 }
 
