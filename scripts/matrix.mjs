@@ -31,6 +31,8 @@ const DirectMs = { direct: 5000, 'direct by search': 20_000 }
 process.env.PATH = `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin`
 const { NatPair, natPath, predictOutcome } = await load()
 let failed = 0
+/** A row for each host: what its guests got. */
+const square = new Map(Types.map((type) => [type, []]))
 print('| host behind | guest behind | oracle | got | joined, s | first message, s | direct, s |')
 print('|---|---|---|---|---|---|---|')
 for (const a of Types) {
@@ -40,6 +42,11 @@ for (const a of Types) {
     await measure(a, b)
   }
 }
+print('')
+print(`| host behind ↓, guest behind → | ${Types.join(' | ')} |`)
+print(`|---|${Types.map(() => '---|').join('')}`)
+for (const [type, cells] of square) print(`| ${type} | ${cells.join(' | ')} |`)
+print('')
 print(`${failed} of the runs failed`)
 rmSync(folder, { recursive: true, force: true })
 process.exitCode = failed > 0 ? 1 : 0
@@ -56,6 +63,7 @@ async function measure(a, b) {
     if (!isRight) failed += 1
   }
   const counts = group(results)
+  square.get(a).push(`${counts} ${median(results, 'message')}${direct(results)}`)
   const cell = (key) => {
     const times = results.map((each) => each[key]).filter((each) => each !== undefined)
     if (times.length === 0) return '–'
@@ -93,6 +101,17 @@ async function once(a, b, wanted) {
   } finally {
     await pair.close()
   }
+}
+
+/** In seconds; nothing where the first message was direct already. */
+function direct(results) {
+  const later = results.filter((each) => each.direct - each.message > 5)
+  return later.length * 2 > results.length ? `, direct ${median(later, 'direct')}` : ''
+}
+
+function median(results, key) {
+  const times = results.map((each) => each[key]).filter((each) => each !== undefined)
+  return times.length === 0 ? '–' : seconds(times.sort((x, y) => x - y)[Math.floor(times.length / 2)])
 }
 
 function group(results) {

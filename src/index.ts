@@ -34,6 +34,7 @@ export type {
   SignalRecord,
   Topic,
 } from './core/signalling-adapter.js'
+export type { TurnServerConfig } from './node/config/schema.js'
 export type { OwnAdapterDefinition } from './node/own-adapter.js'
 export type { MessageEvent, PathKind, RoomEvent } from './room/events.js'
 export type { Member, Room } from './room/room.js'

@@ -6,6 +6,7 @@ import type { TurnCredentials } from '../transports/turn/authentication.js'
 import { restCredentials } from '../transports/turn/rest-credentials.js'
 import { parseTurnUrl, type TurnUrl } from '../transports/turn/turn-url.js'
 import type { TurnServerConfig } from './config/schema.js'
+import { requireCertificates } from './stream-transport.js'
 
 export interface ConfiguredRelay extends TurnUrl {
   /** What it is called in events: the URL. */
@@ -18,7 +19,7 @@ export interface ConfiguredRelay extends TurnUrl {
 /** How long credentials made from a secret are good for: longer than any allocation is tried for. */
 const CredentialsMs = 24 * 60 * 60 * 1000
 
-/** @throws UsageError `turn-file-unreadable` */
+/** @throws UsageError `turn-file-unreadable`, `turn-ca` */
 export async function readRelayServers(
   servers: readonly TurnServerConfig[],
   { crypto, wall }: { readonly crypto: Crypto; readonly wall: Wall },
@@ -31,6 +32,7 @@ export async function readRelayServers(
         server.secret ?? firstLine('secretFile', server.secretFile),
         text('ca', server.ca),
       ])
+      if (ca !== undefined) requireCertificates(ca, url)
       const credentials = (): TurnCredentials =>
         secret === undefined
           ? { username: username ?? '', password: credential ?? '' }

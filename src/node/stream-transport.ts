@@ -1,7 +1,8 @@
 /** A TCP or TLS connection to a TURN server: bytes in and out, and no more kept than is worth keeping. */
+import { X509Certificate } from 'node:crypto'
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
-import { connect as connectTls } from 'node:tls'
-import { GonetError } from '../core/errors.js'
+import { checkServerIdentity, connect as connectTls } from 'node:tls'
+import { GonetError, UsageError } from '../core/errors.js'
 
 export interface StreamTransportOptions {
   readonly host: string
@@ -32,11 +33,13 @@ const MaxBufferedBytes = 1024 * 1024
 
 /**
  * Connects, and for TLS verifies the certificate.
- * @throws GonetError `turn-connection`, `turn-certificate`; the signal's reason where it aborts
+ * @throws GonetError `turn-connection`, `turn-certificate`; UsageError `turn-ca`, where `ca` is not PEM; the
+ *   signal's reason where it aborts
  */
 export async function openStreamTransport(options: StreamTransportOptions): Promise<StreamTransport> {
   const { host, port, tls, timeoutMs = 10_000, signal } = options
   signal?.throwIfAborted()
+  if (tls?.ca !== undefined) requireCertificates(tls.ca, `the TURN server ${host}`)
   const servername = tls?.servername ?? host
   const socket =
     tls === undefined
@@ -47,6 +50,8 @@ export async function openStreamTransport(options: StreamTransportOptions): Prom
           // Even where NODE_TLS_REJECT_UNAUTHORIZED says otherwise.
           rejectUnauthorized: true,
           ...(isIP(servername) === 0 && { servername }),
+          // An address has no place in the greeting, but the certificate must say it all the same.
+          checkServerIdentity: (_, certificate) => checkServerIdentity(servername, certificate),
           ...(tls.ca !== undefined && { ca: tls.ca }),
         }).setNoDelay(true)
   // Errors after the connection is up come as its end.
@@ -69,6 +74,36 @@ export async function openStreamTransport(options: StreamTransportOptions): Prom
     signal?.removeEventListener('abort', onAbort)
   }
   return new SocketStream(socket)
+}
+
+/**
+ * Node passes over what it cannot read, and then trusts nobody: the user would be told that the server's
+ * certificate is wrong, where it is the file.
+ * @param pem certificates of authorities, as PEM text
+ * @param whose whom they vouch for, in words
+ * @throws UsageError `turn-ca`
+ */
+export function requireCertificates(pem: string, whose: string): void {
+  const certificates = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? []
+  const begun = pem.match(/-----BEGIN /g) ?? []
+  if (certificates.length === 0 || certificates.length !== begun.length || !certificates.every(isReadable)) {
+    throw new UsageError(
+      'turn-ca',
+      `The certificate authority for ${whose} is not a certificate in PEM form`,
+      {
+        advice:
+          'Give it as text with -----BEGIN CERTIFICATE----- and -----END CERTIFICATE-----, and nothing secret',
+      },
+    )
+  }
+}
+
+function isReadable(certificate: string): boolean {
+  try {
+    return new X509Certificate(certificate).raw.length > 0
+  } catch {
+    return false
+  }
 }
 
 class SocketStream implements StreamTransport {

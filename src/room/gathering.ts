@@ -50,11 +50,16 @@ export class Gathering implements Machine<GatheringEvent, Datagram> {
     this.#endsAt = now + GatheringMs
   }
 
-  setLocalAddresses(addresses: readonly SocketAddress[]): void {
-    if (addresses.map(formatSocketAddress).join() === this.#localAddresses.map(formatSocketAddress).join())
-      return
+  /** @returns whether they are others than before; then servers are asked anew what they see */
+  setLocalAddresses(now: number, addresses: readonly SocketAddress[]): boolean {
+    const isSame =
+      addresses.map(formatSocketAddress).join() === this.#localAddresses.map(formatSocketAddress).join()
+    if (isSame) return false
     this.#localAddresses = addresses
     this.#events.push({ type: 'candidates' })
+    for (const client of this.#stun) client.restart(now)
+    this.#collect()
+    return true
   }
 
   setMappedAddress(address: SocketAddress | undefined): void {

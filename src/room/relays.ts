@@ -5,7 +5,7 @@
 import { Counters } from '../core/bounded.js'
 import { earliest, type Machine, type SocketAddress } from '../core/machine.js'
 import type { Crypto, Random } from '../core/ports.js'
-import { type Candidate, isRelayTarget } from '../transports/path/candidate.js'
+import { type Candidate, isRelayTarget, isUsableTarget } from '../transports/path/candidate.js'
 import type { PathDatagram } from '../transports/path/paths.js'
 import type { LongTermKey, TurnCredentials } from '../transports/turn/authentication.js'
 import { TurnClient } from '../transports/turn/client.js'
@@ -147,6 +147,11 @@ export class Relays implements Machine<RelayEvent, RelayTransmit> {
     this.#handle(now, id, (client) => client.start(now))
   }
 
+  /** This machine may be in another network: what a server still knows of it is asked at once. */
+  handleNetworkChange(now: number): void {
+    for (const id of this.#relays.keys()) this.#handle(now, id, (client) => client.handleNetworkChange(now))
+  }
+
   handleStream(now: number, id: string, bytes: Uint8Array): void {
     this.#handle(now, id, (client) => client.handleBytes(now, bytes))
   }
@@ -243,15 +248,20 @@ export class Relays implements Machine<RelayEvent, RelayTransmit> {
           break
         case 'lost':
           this.#lose(relay)
-          relay.address = server.address
-          relay.domain = undefined
+          this.#goBack(relay)
           break
         case 'failed': {
           const { type, final, ...failure } = event
+          this.#goBack(relay)
           this.#events.push({ type, relay: server.id, final, failure })
           break
         }
         case 'redirect':
+          // To wherever it is, but not to this machine or a group.
+          if (!isUsableTarget(event.server, this.#options)) {
+            client.handleClosed(now, 'It sends us to an address that no server can have')
+            break
+          }
           relay.address = event.server
           relay.domain = event.domain
           this.#connect(now, relay)
@@ -267,6 +277,12 @@ export class Relays implements Machine<RelayEvent, RelayTransmit> {
           break
       }
     }
+  }
+
+  /** To the server that was configured, wherever it has sent us since. */
+  #goBack(relay: Relay): void {
+    relay.address = relay.server.address
+    relay.domain = undefined
   }
 
   #lose(relay: Relay): void {

@@ -118,7 +118,7 @@ export class Underlay implements Machine<UnderlayEvent, UnderlayTransmit> {
 
   /** Where this machine is on its own networks now: they come and go. */
   setLocalAddresses(now: number, addresses: readonly SocketAddress[]): void {
-    this.#gathering.setLocalAddresses(addresses)
+    if (this.#gathering.setLocalAddresses(now, addresses)) this.#relays.handleNetworkChange(now)
     this.#collect(now)
   }
 

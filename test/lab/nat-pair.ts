@@ -1,8 +1,9 @@
 /** A host and a guest of the built command, each behind a NAT of the lab. */
 import type { RoomEvent } from '../../src/room/events.js'
 import { type Running, Workbench } from '../e2e/workbench.js'
-import { type Access, NatLab, type NatType } from './nat.js'
-import { type LabServers, startLabServers } from './servers.js'
+import { type Access, type InternetOptions, NatLab, type NatType } from './nat.js'
+import { type LabServers, type LabServersOptions, startLabServers } from './servers.js'
+import type { TurnServer } from './turn-server.js'
 
 type Path = Extract<RoomEvent, { readonly event: 'path' }>
 
@@ -15,12 +16,17 @@ export class NatPair {
   #guest: Running | undefined
 
   /** @param a where the host is; @param b where the guest is */
-  static async open(a: NatType | Access, b: NatType | Access): Promise<NatPair> {
+  static async open(
+    a: NatType | Access,
+    b: NatType | Access,
+    options: InternetOptions & LabServersOptions = {},
+  ): Promise<NatPair> {
     const bench = new Workbench()
     const accesses = { a: accessOf(a), b: accessOf(b) }
-    const lab = await NatLab.open(accesses)
+    const lab = await NatLab.open(accesses, options)
     try {
-      return new NatPair(lab, bench, await startLabServers(lab.internet, bench.folder), accesses)
+      const servers = await startLabServers(lab.internet, bench.folder, options)
+      return new NatPair(lab, bench, servers, accesses)
     } catch (error) {
       await lab.close()
       throw error
@@ -42,6 +48,15 @@ export class NatPair {
   get host(): Running {
     if (this.#host === undefined) throw new Error('the host has not been started')
     return this.#host
+  }
+
+  get guest(): Running {
+    if (this.#guest === undefined) throw new Error('the guest has not been started')
+    return this.#guest
+  }
+
+  get turnServers(): readonly TurnServer[] {
+    return this.#servers.turnServers
   }
 
   async startHost(): Promise<{ readonly room: string }> {
@@ -66,18 +81,27 @@ export class NatPair {
   }
 
   /** Resolves when both sides send directly. */
-  async untilDirect(withinMs: number): Promise<void> {
-    const until = performance.now() + withinMs
-    while (this.paths.some((path) => path === undefined || path.kind === 'relay')) {
-      if (performance.now() > until) throw new Error(`not direct, but ${JSON.stringify(this.paths)}`)
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
+  untilDirect(withinMs: number): Promise<void> {
+    return this.#until('direct', (path) => path.kind !== 'relay', withinMs)
+  }
+
+  /** Resolves when both sides send through a relay. */
+  untilRelayed(withinMs: number): Promise<void> {
+    return this.#until('relayed', (path) => path.kind === 'relay', withinMs)
   }
 
   /** Idempotent. */
   async close(): Promise<void> {
     await this.#bench.close()
     await this.lab.close()
+  }
+
+  async #until(wanted: string, isWanted: (path: Path) => boolean, withinMs: number): Promise<void> {
+    const until = performance.now() + withinMs
+    while (!this.paths.every((path) => path !== undefined && isWanted(path))) {
+      if (performance.now() > until) throw new Error(`not ${wanted}, but ${JSON.stringify(this.paths)}`)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
   }
 
   #start(side: 'a' | 'b', ...args: readonly string[]): Running {

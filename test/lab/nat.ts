@@ -24,6 +24,8 @@ export interface InternetOptions {
   readonly kilobitsPerSecond?: number
 }
 
+const LostMark = 1
+
 type Sides<Label extends string> = Readonly<Record<Label, NatType | Access>>
 
 export class NatLab<Label extends string> {
@@ -98,6 +100,17 @@ export class NatLab<Label extends string> {
     await this.#attach(label, to)
   }
 
+  /** @param loss how much of the UDP is lost on the internet from now on, from 0 to 1 */
+  async setLoss(loss: number): Promise<void> {
+    await this.internet.shell(lossLine(loss))
+  }
+
+  /** Whether UDP passes between clients; what servers send and get is not touched. It passes at first. */
+  async setUdpBetweenClients(passes: boolean): Promise<void> {
+    const block = 'chain forward { type filter hook forward priority filter; meta l4proto udp drop; };'
+    await this.internet.shell(passes ? 'nft delete table inet block' : `nft 'table inet block { ${block} }'`)
+  }
+
   /** Idempotent. */
   async close(): Promise<void> {
     await this.#lab.close()
@@ -112,19 +125,34 @@ export class NatLab<Label extends string> {
     const network = new AccessNetwork(this.#networks++, access, this.internet, this.clients[label])
     this.#accesses.set(label, network)
     await network.build(this.#lab, `${label}${network.number}`)
+    await this.internet.shell(lossyDevice(`wan${network.number}`))
     if (this.#kilobitsPerSecond !== undefined) await network.slowDown(this.#kilobitsPerSecond)
   }
 }
 
 function internetLines(loss: number): string[] {
-  const drop = `meta l4proto udp numgen random mod 1000 < ${Math.round(loss * 1000)} drop;`
-  const chain = (hook: string): string =>
-    `chain ${hook} { type filter hook ${hook} priority raw; oifname != "lo" ${drop} };`
-  const rules = `table inet loss { ${chain('output')} ${chain('prerouting').replace('oif', 'iif')} }`
   return [
     forwarding,
     ...Servers.ipv4.map((address) => `ip address add ${address}/32 dev lo`),
     ...Servers.ipv6.map((address) => `ip address add ${address}/128 dev lo`),
-    ...(loss > 0 ? [`nft '${rules}'`] : []),
+    ...(loss > 0 ? [lossLine(loss)] : []),
   ]
+}
+
+/**
+ * What servers send is only marked, and dropped on its way out (`lossyDevice`): where it is dropped at once, the
+ * kernel tells them so (EPERM), and coturn ends an allocation whose datagrams it cannot send.
+ */
+function lossLine(loss: number): string {
+  const isLost = `meta l4proto udp numgen random mod 1000 < ${Math.round(loss * 1000)}`
+  const chain = (hook: string, rule: string): string =>
+    `chain ${hook} { type filter hook ${hook} priority raw; ${rule}; };`
+  const own = chain('output', `oifname != "lo" ${isLost} meta mark set ${LostMark}`)
+  const passing = chain('prerouting', `iifname != "lo" ${isLost} drop`)
+  return `nft 'table inet loss; delete table inet loss; table inet loss { ${own} ${passing} }'`
+}
+
+function lossyDevice(device: string): string {
+  const chain = `chain ${device} { type filter hook egress device ${device} priority 0; meta mark ${LostMark} drop; };`
+  return `nft 'table netdev loss { ${chain} }'`
 }

@@ -2,20 +2,26 @@
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { listening } from './listening.js'
 import type { Namespace } from './namespace.js'
 import { type Access, Servers } from './nat.js'
+import { Password, TurnServer, User } from './turn-server.js'
 
 /** Commands that they need, for `missingForLab`. */
 export const LabServersCommands = ['mosquitto', 'turnserver', 'openssl', 'ss'] as const
 
-const User = 'gonet'
-const Password = 'lab'
 const [First, Second, Third] = Servers.ipv4
 const [FirstIpv6, SecondIpv6] = Servers.ipv6
+
+export interface LabServersOptions {
+  /** One more, of which clients whose UDP passes know beside the first. No by default. */
+  readonly secondTurnServer?: boolean
+}
 
 export interface LabServers {
   /** The authority that has signed the servers' certificate (PEM); Node takes it from NODE_EXTRA_CA_CERTS. */
   readonly ca: string
+  readonly turnServers: readonly TurnServer[]
   /** Values for `--set`, for a client with this access to the internet. */
   settings(access: Access): readonly string[]
 }
@@ -25,20 +31,34 @@ export interface LabServers {
  * @param folder for their files; it must be there as long as they run
  * @throws Error where one of them does not listen within 20 s
  */
-export async function startLabServers(internet: Namespace, folder: string): Promise<LabServers> {
+export async function startLabServers(
+  internet: Namespace,
+  folder: string,
+  { secondTurnServer = false }: LabServersOptions = {},
+): Promise<LabServers> {
   const file = (name: string): string => join(folder, name)
   makeCertificate(folder)
   writeFileSync(file('mosquitto.conf'), mosquittoLines(file).join('\n'))
   internet.spawn('mosquitto', ['-c', file('mosquitto.conf')], { stdio: 'ignore' })
-  internet.spawn('turnserver', turnserverOptions(file), { stdio: 'ignore' })
+  const turnServers = [
+    new TurnServer(internet, {
+      name: 'turnserver',
+      folder,
+      addresses: [First, Second, FirstIpv6, SecondIpv6],
+      tls: { certificate: 'server.pem', key: 'server.key', port443: [Second, `[${SecondIpv6}]`] },
+    }),
+    ...(secondTurnServer ? [new TurnServer(internet, { name: 'second', folder, addresses: [Third] })] : []),
+  ]
   await Promise.all([
+    ...turnServers.map((each) => each.start()),
     listening(internet, '-lnt', `${First}:1883`, `${Third}:443`, `${First}:5349`, `${Second}:443`),
-    listening(internet, '-lnu', `${First}:3478`, `${Second}:3478`),
+    listening(internet, '-lnu', `${Second}:3478`),
   ])
-  return { ca: file('ca.pem'), settings: (access) => settingsFor(access, file('ca.pem')) }
+  const ca = file('ca.pem')
+  return { ca, turnServers, settings: (access) => settingsFor(access, ca, secondTurnServer) }
 }
 
-function settingsFor({ type, family = 'ipv4' }: Access, ca: string): readonly string[] {
+function settingsFor({ type, family = 'ipv4' }: Access, ca: string, second: boolean): readonly string[] {
   const address = family === 'ipv6' ? `[${FirstIpv6}]` : First
   const other = family === 'ipv6' ? `[${SecondIpv6}]` : Second
   const turn = {
@@ -51,7 +71,9 @@ function settingsFor({ type, family = 'ipv4' }: Access, ca: string): readonly st
       ? [turn.tls443]
       : type === 'udp-blocked'
         ? [turn.tcp, turn.tls443]
-        : [turn.udp, turn.tcp]
+        : second
+          ? [turn.udp, `turn:${Third}:3478`]
+          : [turn.udp, turn.tcp]
   const relays = urls.map((url) => `{url: "${url}", username: ${User}, credential: ${Password}, ca: ${ca}}`)
   const broker =
     type === 'tcp-443'
@@ -80,29 +102,6 @@ function mosquittoLines(file: (name: string) => string): string[] {
   ]
 }
 
-function turnserverOptions(file: (name: string) => string): string[] {
-  const addresses = [First, Second, FirstIpv6, SecondIpv6].flatMap((address) => ['-L', address])
-  const login = ['--lt-cred-mech', '-u', `${User}:${Password}`, '-r', 'lab']
-  const tls = ['--cert', file('server.pem'), '--pkey', file('server.key'), '--tls-listening-port', '5349']
-  // A port that takes TCP takes TLS too.
-  const port443 = [Second, `[${SecondIpv6}]`].flatMap((address) => ['--aux-server', `${address}:443`])
-  const files = ['--pidfile', file('turnserver.pid'), '--log-file', file('turnserver.log'), '--simple-log']
-  // It would hold hundreds of megabytes for its threads otherwise.
-  return [
-    '-n',
-    '--no-cli',
-    '-m',
-    '1',
-    ...files,
-    ...addresses,
-    ...login,
-    ...tls,
-    ...port443,
-    '--userdb',
-    file('turn.db'),
-  ]
-}
-
 function makeCertificate(folder: string): void {
   const names = [...Servers.ipv4, ...Servers.ipv6].map((address) => `IP:${address}`).join(',')
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
@@ -125,20 +124,4 @@ function makeCertificate(folder: string): void {
     '-days',
     '2',
   )
-}
-
-/** Resolves when sockets are bound there, as `ss` lists them. */
-async function listening(
-  namespace: Namespace,
-  kind: '-lnt' | '-lnu',
-  ...addresses: readonly string[]
-): Promise<void> {
-  const until = performance.now() + 20_000
-  while (true) {
-    const listed = await namespace.run('ss', '-H', kind)
-    const silent = addresses.filter((address) => !listed.includes(`${address} `))
-    if (silent.length === 0) return
-    if (performance.now() > until) throw new Error(`nobody listens at ${silent.join(', ')}`)
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
 }

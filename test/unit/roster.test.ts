@@ -78,6 +78,7 @@ describe('control messages', () => {
     { type: 'state', number: { term: 4_000_000_000, version: 0 } },
     { type: 'leave' },
     { type: 'leave-ack' },
+    { type: 'search' },
   ] as const)('come back as they were written: $type', (message) => {
     expect(readControl(writeControl(message))).toEqual(message)
   })
@@ -85,7 +86,8 @@ describe('control messages', () => {
   it.each([
     [],
     [0],
-    [6],
+    [7],
+    [6, 0],
     [3, 0],
     [4, 0],
     [2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 1, 9],

@@ -9,10 +9,11 @@ import { input } from './tables/input.js'
 import { machine } from './tables/machine.js'
 import { member } from './tables/member.js'
 import { path } from './tables/path.js'
+import { relay } from './tables/relay.js'
 import { portMapping } from './tables/router.js'
 import { root } from './weakened-program.js'
 
-const all = [backends, broker, chat, flood, input, machine, member, path, portMapping].flat()
+const all = [backends, broker, chat, flood, input, machine, member, path, portMapping, relay].flat()
 
 /** Tests that docs/security.md names and no table does, and why. */
 const Elsewhere: Readonly<Record<string, string>> = {

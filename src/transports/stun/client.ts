@@ -75,6 +75,15 @@ export class StunClient implements Machine<StunClientEvent, Datagram> {
     this.handleTimeout(now)
   }
 
+  /** Asks every server anew, at once: the network has changed, and with it, perhaps, what they see. */
+  restart(now: number): void {
+    for (const server of this.#servers) {
+      server.transaction = undefined
+      server.wakeAt = now
+    }
+    this.handleTimeout(now)
+  }
+
   /** Asks no more, and forgets what it waits for. */
   stop(): void {
     this.#servers = []

@@ -148,7 +148,8 @@ export class Channels {
     this.#nextNumber = (number + 1) % Numbers
     const channel: BoundChannel = {
       number: FirstChannelNumber + number,
-      peer,
+      // The caller's object may have more in it, and belongs to the caller.
+      peer: { address: peer.address, port: peer.port },
       isAsked: false,
       dueAt: undefined,
       boundUntil: 0,

@@ -40,10 +40,10 @@ export type Failed = Exclude<Outcome<unknown>, { readonly result: 'success' }>
 export function failureOf(outcome: Failed): TurnFailure {
   if (outcome.result === 'unusable') return unusable()
   if (outcome.result === 'error') return describe(outcome.error)
-  const { error, isForged } = outcome
-  if (!isForged) {
+  if (outcome.result === 'timeout') {
     return { code: 'turn-unreachable', status: undefined, reason: 'The TURN server does not answer' }
   }
+  const { error } = outcome
   const said = error === undefined ? '' : `; one says ${error.code} ${printable(error.reason)}`
   const reason = `The TURN server's answers are not signed with our password${said}`
   return { code: 'turn-unauthentic', status: error?.code, reason }
@@ -53,8 +53,17 @@ export function unusable(): TurnFailure {
   return { code: 'turn-unusable', status: undefined, reason: 'The TURN server gives an answer without sense' }
 }
 
+export function ranOut(): TurnFailure {
+  return { code: 'turn-unreachable', status: undefined, reason: 'The allocation has run out' }
+}
+
 export function isFinal(outcome: Failed): boolean {
   return outcome.result === 'error' && Final.has(outcome.error.code)
+}
+
+/** Whether nobody has answered who can be believed. */
+export function isUnanswered({ result }: Failed): boolean {
+  return result === 'timeout' || result === 'unauthentic'
 }
 
 export function saysGone(outcome: Failed): boolean {

@@ -18,7 +18,7 @@ interface Permission {
   dueAt: number | undefined
   /** 0 where it has never been granted, or for another allocation. */
   grantedUntil: number
-  /** Asked for in a request of its own, since a request with others was refused. */
+  /** Asked for in a request of its own, since a request with others was refused; until it is granted. */
   isAlone: boolean
 }
 
@@ -78,6 +78,7 @@ export class Permissions {
     this.#each(addresses, (permission) => {
       permission.dueAt = now + PermissionLifetime - RefreshEarly
       permission.grantedUntil = now + PermissionLifetime
+      permission.isAlone = false
     })
     return fresh
   }

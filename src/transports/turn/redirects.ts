@@ -1,4 +1,6 @@
-import { formatSocketAddress, type SocketAddress } from '../../core/machine.js'
+import { formatSocketAddress } from '../../core/machine.js'
+import type { Message } from '../stun/message.js'
+import { type AlternateServer, readAlternateServer } from './responses.js'
 
 /** RFC 8489 section 10: a server that was tried so lately is not tried again, ms. */
 const RememberMs = 300_000
@@ -8,12 +10,14 @@ const MaxRedirects = 5
 export class Redirects {
   readonly #seenAt = new Map<string, number>()
 
-  /** @returns false where the client should not go there */
-  follow(now: number, server: SocketAddress): boolean {
+  /** @param error with the number 300 @returns undefined where the client should not go there */
+  follow(now: number, error: Message): AlternateServer | undefined {
+    const alternate = readAlternateServer(error)
+    if (alternate === undefined) return undefined
     for (const [key, at] of this.#seenAt) if (at + RememberMs <= now) this.#seenAt.delete(key)
-    const key = formatSocketAddress(server)
-    if (this.#seenAt.has(key) || this.#seenAt.size >= MaxRedirects) return false
+    const key = formatSocketAddress(alternate.server)
+    if (this.#seenAt.has(key) || this.#seenAt.size >= MaxRedirects) return undefined
     this.#seenAt.set(key, now)
-    return true
+    return alternate
   }
 }

@@ -1,4 +1,0 @@
-import { weakenedSuite } from './suite.js'
-import { relay } from './tables/relay.js'
-
-weakenedSuite({ relay })
