@@ -97,6 +97,18 @@ const importsApart = {
   },
 }
 
+/** The thread that computes with passwords: a file of its own. */
+const thread = join(root, 'src', 'node', 'password', 'thread.ts')
+const threadApart = {
+  name: 'thread-apart',
+  setup({ onLoad, onResolve }) {
+    onResolve({ filter: /\/thread-file\.js$/ }, () => ({ namespace: 'thread', path: 'thread-file' }))
+    onLoad({ filter: /./, namespace: 'thread' }, () => ({
+      contents: "exports.threadFile = __dirname + '/password-thread.cjs'",
+    }))
+  },
+}
+
 rmSync(dist, { recursive: true, force: true })
 const results = await Promise.allSettled([buildLibrary(), buildCommand()])
 const failures = results.filter(({ status }) => status === 'rejected')
@@ -146,8 +158,9 @@ async function buildCommand() {
       entryPoints: [join(root, 'src', 'cli', 'run.ts')],
       outfile: join(bin, 'command.cjs'),
       ...cached,
-      plugins: [seldomApart, importsApart],
+      plugins: [seldomApart, importsApart, threadApart],
     }),
+    build({ ...common, entryPoints: [thread], outfile: join(bin, 'password-thread.cjs') }),
     build({
       ...common,
       entryPoints: [imports],

@@ -15,6 +15,7 @@ export interface GlobalOptions {
   readonly quiet?: true
   readonly verbose?: true
   readonly stay?: true
+  readonly passwordFile?: string
 }
 
 export const TimeoutDefault = 30

@@ -21,7 +21,7 @@ export const LaterCommands: readonly string[] = [
   'forward',
 ]
 
-export const LaterOptions: readonly string[] = ['--password-file <file>', '--room <id>']
+export const LaterOptions: readonly string[] = ['--room <id>']
 
 /** @param what as the user typed it, such as `gonet up` or `--room` */
 export function notYet(what: string): UsageError {

@@ -26,6 +26,7 @@ export function makeProgram(version: string, onExitCode: (exitCode: number) => v
     .option('--name <name>', 'the name that others see')
     .option('--state <folder>', 'identities, pins, history ($XDG_STATE_HOME/gonet)')
     .option('--timeout <seconds>', 'how long a join may take', parseTimeout, TimeoutDefault)
+    .option('--password-file <file>', "the room's password is this file's first line")
     .option('--json', 'print one JSON object a line')
     .option('--plain', 'print plain lines, also on a terminal')
     .option('--quiet', 'say less')

@@ -32,8 +32,9 @@ export async function runRoom({ role, status, options, open }: RoomCommand): Pro
     const logger = await makeLogger(loaded, options, (line) => front?.output.notice(line.trimEnd()))
     front = await makeFront(options, status, () => interrupt(leave))
     for (const warning of loaded.warnings) front.output.notice(`gonet: ${warning}`)
-    const room = await open({ loaded, state: openState(options), logger, timeoutMs: options.timeout * 1000 })
-    const { output, lines, interactive } = front
+    const { output, lines, interactive, askPassword } = front
+    const timeoutMs = options.timeout * 1000
+    const room = await open({ loaded, state: openState(options), logger, timeoutMs, askPassword })
     const stay = options.stay === true
     await runSession({
       room,
@@ -56,6 +57,7 @@ interface Front {
   readonly output: Output
   readonly lines: AsyncIterable<InputLine>
   readonly interactive: boolean
+  readonly askPassword?: () => Promise<string | undefined>
 }
 
 async function makeFront(options: GlobalOptions, status: string, onInterrupt: () => void): Promise<Front> {
@@ -70,5 +72,6 @@ async function makeFront(options: GlobalOptions, status: string, onInterrupt: ()
   const { Terminal } = await import('./terminal/terminal.js')
   const colours = (env['NO_COLOR'] ?? '') === ''
   const terminal = new Terminal({ stdin, stdout, verbosity, colours, status, onInterrupt })
-  return { output: terminal, lines: terminal.lines, interactive: true }
+  const askPassword = (): Promise<string | undefined> => terminal.askSecret('the password of the room:')
+  return { output: terminal, lines: terminal.lines, interactive: true, askPassword }
 }

@@ -9,13 +9,14 @@ import type { RoomEvent } from '../room/events.js'
 import type { Room } from '../room/room.js'
 import type { InputLine } from './input-lines.js'
 import type { Output } from './output/output.js'
+import { messageOf, runRoomCommand } from './room-commands.js'
 
 /** Lines that wait until the room is joined, and messages that wait for delivery; more is left unread. */
 const WaitingMax = 1000
 const DeliveryMs = 10_000
 
 export interface SessionOptions {
-  readonly room: Pick<Room, 'events' | 'leave' | 'send' | 'undelivered'>
+  readonly room: Pick<Room, 'administer' | 'asking' | 'bans' | 'events' | 'leave' | 'send' | 'undelivered'>
   readonly role: 'host' | 'guest'
   readonly output: Output
   /** Ends when stdin does. */
@@ -136,12 +137,15 @@ class Session {
   }
 
   #send(text: string): void {
-    const { room, output } = this.#options
+    const { interactive, room, output } = this.#options
     try {
-      room.send(text)
+      const told = interactive ? runRoomCommand(room, text) : undefined
+      if (told === undefined) room.send(interactive ? messageOf(text) : text)
+      else output.notice(`gonet: ${told}`)
     } catch (error) {
       if (!(error instanceof GonetError)) throw error
-      output.notice(`gonet: a message was not sent: ${explain(error)}`)
+      const advice = error.advice === undefined ? '' : `. ${error.advice}`
+      output.notice(`gonet: nothing was sent: ${explain(error)}${advice}`)
     }
   }
 

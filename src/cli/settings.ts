@@ -7,11 +7,11 @@ import { State, stateFolder } from '../node/state.js'
 import type { GlobalOptions } from './global-options.js'
 
 export function configInput(options: GlobalOptions): ConfigInput {
-  const { config: file, set = [], signal, name } = options
+  const { config: file, set = [], signal, name, passwordFile } = options
   return {
     file,
     set,
-    flags: { signal, name },
+    flags: { signal, name, ...(passwordFile !== undefined && { admission: { passwordFile } }) },
     environment: process.env,
     cwd: process.cwd(),
     adapterSchemas,

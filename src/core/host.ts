@@ -9,6 +9,7 @@ import { DecodeError, GonetError } from './errors.js'
 import type { Identity } from './identity.js'
 import { earliest, type Machine } from './machine.js'
 import {
+  type AdmissionKind,
   type Beacon,
   type Join,
   type Refuse,
@@ -68,6 +69,8 @@ export interface HostOptions {
   readonly room: RoomId
   /** The host's display name. */
   readonly username: string
+  /** How guests get in, as the beacon says. Default open. */
+  readonly admission?: AdmissionKind
   readonly crypto: Crypto
   readonly random: Random
   /** The room's own store: keeps the epoch counter. */
@@ -287,7 +290,7 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
   }
 
   #publishBeacon(now: number): void {
-    const { crypto, identity, random, room, username } = this.#options
+    const { admission = 'open', crypto, identity, random, room, username } = this.#options
     const epoch = this.#epoch
     if (epoch === undefined) return
     const beacon: Beacon = {
@@ -297,7 +300,7 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
       username,
       seal: epoch.seal.publicKey,
       epoch: epoch.id,
-      admission: 'open',
+      admission,
       puzzle: this.#puzzle.bits,
     }
     const bytes = sealBeacon(crypto, random, this.#beaconKey, writeMessage(this.#signer, identity, beacon))

@@ -13,6 +13,9 @@ import type { RoomId } from './room-id.js'
 /** How many candidates a message can carry. */
 export const MaxCandidates = 12
 
+/** Who may enter a room: everybody, whom a person lets in, listed keys, whoever is invited, or knows the password. */
+export type AdmissionKind = 'open' | 'approve' | 'allow' | 'password'
+
 /** The beacon: that a host lives, where to seal a join to, and how admission goes. */
 export interface Beacon {
   readonly action: 'host'
@@ -23,7 +26,7 @@ export interface Beacon {
   readonly seal: Uint8Array
   /** 16 hex digits: 8 of a counter that only grows, 8 random. A larger one is newer. */
   readonly epoch: string
-  readonly admission: 'open'
+  readonly admission: AdmissionKind
   /** For how many bits the solutions of joins have to be good: 0 when calm, at most 20. */
   readonly puzzle: number
 }
@@ -203,7 +206,7 @@ const FormsByAction: {
     username: Name,
     seal: Key,
     epoch: Epoch,
-    admission: word('open'),
+    admission: pattern(/^(?:open|approve|allow|password)$/),
     puzzle: Bits,
   },
   join: {

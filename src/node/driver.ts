@@ -5,13 +5,16 @@
 import type { AddressAllocator, AddressTransmit } from '../core/address-allocator.js'
 import { explain, GonetError } from '../core/errors.js'
 import { formatSocketAddress, type SocketAddress } from '../core/machine.js'
+import type { PasswordProof, PasswordRequest } from '../core/password-proof.js'
 import type { Clock, Logger, UdpSocket } from '../core/ports.js'
 import { Rendezvous } from '../core/rendezvous.js'
 import type { AdapterState, SignallingAdapter, SignalRecord } from '../core/signalling-adapter.js'
+import type { Ban } from '../room/admission/register.js'
 import type { MessageEvent, RoomEvent } from '../room/events.js'
+import type { Named } from '../room/find-member.js'
 import type { RelayInput } from '../room/relays.js'
 import type { Member, Room } from '../room/room.js'
-import type { RoomMachine, RoomTransmit } from '../room/room-machine.js'
+import type { AdministrativeAct, RoomMachine, RoomTransmit } from '../room/room-machine.js'
 import type { PathDatagram } from '../transports/path/paths.js'
 import { EventQueue } from './event-queue.js'
 import type { RelayStreams } from './relay-streams.js'
@@ -41,6 +44,8 @@ export interface DriverOptions {
   readonly relayStreams?: (onInput: (relay: string, input: RelayInput) => void) => RelayStreams
   /** Makes what gives out a host's addresses, where a backend does that. */
   readonly allocator?: (() => Promise<AddressAllocator>) | undefined
+  /** Proves or checks the room's password. */
+  readonly password?: PasswordProof | undefined
   readonly clock: Clock
   readonly logger: Logger
   /** Leaves the room when it is aborted. */
@@ -135,6 +140,22 @@ export class Driver implements Room {
     if (abort?.aborted === true) this.#onAbort()
   }
 
+  get asking(): readonly Named[] {
+    return this.#options.machine.asking
+  }
+
+  get bans(): readonly Ban[] {
+    return this.#options.machine.bans
+  }
+
+  administer(act: AdministrativeAct, who: string): Named {
+    const { clock, machine } = this.#options
+    if (this.#closed !== undefined) throw new GonetError('room-ended', 'The room has ended')
+    const whom = machine.administer(clock.now(), act, who)
+    this.#drain()
+    return whom
+  }
+
   send(text: string): string {
     const { clock, machine } = this.#options
     if (this.#closed !== undefined) throw new GonetError('room-ended', 'The room has ended')
@@ -196,6 +217,9 @@ export class Driver implements Room {
       case 'address':
         void this.#performAddress(transmit.address)
         break
+      case 'password':
+        void this.#performPassword(transmit.request)
+        break
       case 'connect':
       case 'stream':
         this.#relayStreams ??= this.#options.relayStreams?.((relay, input) =>
@@ -220,6 +244,16 @@ export class Driver implements Room {
       logger.warn('address not shared', { reason: explain(error) })
       this.handle((machine, now) => machine.handleAddress?.(now, transmit.id, 'unavailable'))
     }
+  }
+
+  async #performPassword(request: PasswordRequest): Promise<void> {
+    const { password } = this.#options
+    if (request.kind === 'forget') {
+      password?.forget(request.id)
+      return
+    }
+    const answer = (await password?.perform(request)) ?? { kind: 'unavailable' }
+    this.handle((machine, now) => machine.handlePassword(now, request.id, answer))
   }
 
   /** Networks come and go without a word to programs. */
@@ -329,6 +363,7 @@ export class Driver implements Room {
     this.#abort.abort()
     await (await this.#allocator?.catch(() => undefined))?.close()
     this.#relayStreams?.close()
+    await this.#options.password?.close()
     for (const id of [...this.#further.keys()]) this.#closeSocket(id)
     await Promise.all(sockets.map((socket) => socket.close()))
     const dropped = machine.dropped().filter(([, count]) => count > 0)

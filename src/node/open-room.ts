@@ -5,6 +5,7 @@ import { identityFromSeed, nameProblem } from '../core/identity.js'
 import { formatLink, parseRoomReference } from '../core/invite.js'
 import type { SocketAddress } from '../core/machine.js'
 import { defaultSubnet, parseSubnet } from '../core/overlay.js'
+import type { PasswordProof } from '../core/password-proof.js'
 import type { Crypto, Logger, Random, UdpSocket } from '../core/ports.js'
 import { defaultRoomId, parseRoomId, type RoomId } from '../core/room-id.js'
 import { GuestRoom } from '../room/guest-room.js'
@@ -14,12 +15,15 @@ import type { RoomMachine, RoomMachineOptions } from '../room/room-machine.js'
 import type { Candidate } from '../transports/path/candidate.js'
 import { canonicalAddress } from './canonical-address.js'
 import { type Composition, compose } from './composition.js'
+import { resolveAdmission } from './config/admission-settings.js'
 import type { LoadedConfig } from './config/load-config.js'
 import { resolveTransport, type TransportSettings } from './config/transport-settings.js'
 import { Driver } from './driver.js'
 import { localAddresses, localSubnets } from './interfaces.js'
 import type { Lock } from './lock.js'
 import { nodeLongTermKey } from './long-term-key.js'
+import { guestPassword } from './password/password-thread.js'
+import { openRoomPassword } from './password/room-password.js'
 import type { PortMapping } from './port-mapping.js'
 import { type ConfiguredRelay, readRelayServers } from './relay-servers.js'
 import { RelayStreams } from './relay-streams.js'
@@ -32,6 +36,8 @@ export interface OpenRoomOptions {
   readonly logger: Logger
   /** How long until giving up before the room is up, in ms; undefined for never. */
   readonly timeoutMs: number | undefined
+  /** Asks a person for the room's password, where there is one to ask; undefined where nothing was typed. */
+  readonly askPassword?: (() => Promise<string | undefined>) | undefined
   /** Leaves the room when it is aborted. */
   readonly abort?: AbortSignal | undefined
 }
@@ -50,14 +56,20 @@ export async function openHostRoom(room: string | undefined, options: OpenRoomOp
   const seed = state.readRoom(id)
   if (seed === undefined) throw notHosted(id)
   const identity = identityFromSeed(crypto, seed)
+  const { allow, kind, password } = await resolveAdmission(loaded, 'host')
   const lock = state.lockRoom(id)
-  return open(options, composition, id, lock, (shared) => {
+  const store = state.roomStore(id)
+  const prove = async (): Promise<PasswordProof | undefined> =>
+    kind === 'password' ? openRoomPassword(store, identity.publicKey, password) : undefined
+  return open(options, composition, { id, lock, prove }, (shared) => {
     state.rememberLastRoom(id)
     const { subnet } = config.network
     return new HostRoom({
       ...shared,
       identity,
-      store: state.roomStore(id),
+      store,
+      admission: kind,
+      allow,
       subnet:
         subnet === 'auto' ? defaultSubnet(crypto, identity.publicKey, localSubnets()) : parseSubnet(subnet),
       allocates: composition.allocator !== undefined,
@@ -77,24 +89,41 @@ export async function openGuestRoom(reference: string, options: OpenRoomOptions)
   const { crypto, random } = composition
   const { room, hostKey, hostDigits } = parseRoomReference(crypto, reference)
   const identity = identityFromSeed(crypto, state.loadGuest(random))
+  const { password } = await resolveAdmission(loaded, 'guest')
   const lock = state.lockGuest(room)
-  return open(options, composition, room, lock, (shared) => {
+  const prove = (): Promise<PasswordProof> =>
+    Promise.resolve(guestPassword(async () => password ?? (await options.askPassword?.())))
+  return open(options, composition, { id: room, lock, prove }, (shared) => {
     const host = { ...(hostKey && { hostKey }), ...(hostDigits !== undefined && { hostDigits }) }
-    return new GuestRoom({ ...shared, identity, store: state.guestStore(room), host })
+    return new GuestRoom({
+      ...shared,
+      identity,
+      store: state.guestStore(room),
+      host,
+      hasPassword: password !== undefined,
+    })
   })
+}
+
+/** What is the room's own while it is open. */
+interface OpenedRoom {
+  readonly id: RoomId
+  readonly lock: Lock
+  readonly prove: () => Promise<PasswordProof | undefined>
 }
 
 async function open(
   options: OpenRoomOptions,
   composition: Composition,
-  room: RoomId,
-  lock: Lock,
+  { id: room, lock, prove }: OpenedRoom,
   make: (shared: Omit<RoomMachineOptions, 'identity' | 'store'>) => RoomMachine,
 ): Promise<Room> {
   const { config } = options.loaded
   const transport = resolveTransport(options.loaded, composition.allLoopback)
   let sockets: readonly UdpSocket[] = []
+  let password: PasswordProof | undefined
   try {
+    password = await prove()
     const relays = await readRelayServers(transport.turn, composition)
     sockets = await openSockets(transport.port)
     const machine = make({
@@ -126,6 +155,7 @@ async function open(
       localAddresses: () => socketAddresses(sockets, transport),
       adapters,
       allocator,
+      password,
       relayStreams: (onInput) => new RelayStreams(relays, onInput),
       clock,
       logger,
@@ -139,6 +169,7 @@ async function open(
     return driver
   } catch (error) {
     lock.release()
+    await password?.close()
     await Promise.all(sockets.map((socket) => socket.close()))
     throw error
   }

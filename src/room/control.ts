@@ -5,6 +5,9 @@
 import { concatenate } from '../core/encoding.js'
 import { DecodeError } from '../core/errors.js'
 import { isNewer, MaxRosterBytes, type RosterNumber } from '../core/roster.js'
+import { decodeIpv6 } from '../transports/ip/ipv6.js'
+import { IpProtocol } from '../transports/ip/packet.js'
+import { decodeUdp } from '../transports/ip/udp.js'
 
 export const ControlPort = 4242
 
@@ -12,7 +15,7 @@ export const ControlPort = 4242
 const FragmentBytes = 1000
 const MaxFragments = Math.ceil(MaxRosterBytes / FragmentBytes)
 
-const Type = { Chat: 1, Roster: 2, State: 3, Leave: 4, LeaveAck: 5, Search: 6 } as const
+const Type = { Chat: 1, Roster: 2, State: 3, Leave: 4, LeaveAck: 5, Search: 6, Admission: 9 } as const
 
 export type ControlMessage =
   /** A payload of the chat log's sync. */
@@ -25,6 +28,8 @@ export type ControlMessage =
   | { readonly type: 'leave-ack' }
   /** The sender has opened sockets for a port search, and waits for tries. */
   | { readonly type: 'search' }
+  /** What is said before a guest is in. */
+  | { readonly type: 'admission'; readonly payload: Uint8Array }
 
 export interface RosterFragment {
   readonly type: 'roster'
@@ -57,6 +62,19 @@ export function writeControl(message: ControlMessage): Uint8Array {
       return Uint8Array.of(Type.LeaveAck)
     case 'search':
       return Uint8Array.of(Type.Search)
+    case 'admission':
+      return concatenate(Uint8Array.of(Type.Admission), message.payload)
+  }
+}
+
+/** Whether an inner IP packet is one for the control port: what a guest may send before it is in. */
+export function isControlPacket(packet: Uint8Array): boolean {
+  try {
+    const ip = decodeIpv6(packet)
+    return ip.protocol === IpProtocol.udp && decodeUdp(ip).destinationPort === ControlPort
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error
+    return false
   }
 }
 
@@ -85,6 +103,8 @@ export function readControl(bytes: Uint8Array): ControlMessage {
     case Type.Search:
       if (bytes.length !== 1) break
       return { type: 'search' }
+    case Type.Admission:
+      return { type: 'admission', payload: bytes.subarray(1) }
   }
   throw new DecodeError('control-form', 'not a control message')
 }

@@ -10,14 +10,19 @@ import type { RoomReference } from '../core/invite.js'
 import { earliest } from '../core/machine.js'
 import type { Beacon, Welcome } from '../core/messages.js'
 import { hostAddress, memberAddress6, parseSubnet, subnetContains } from '../core/overlay.js'
+import type { PasswordAnswer } from '../core/password-proof.js'
 import type { Store } from '../core/ports.js'
 import type { RoomId } from '../core/room-id.js'
 import { isNewer, type RosterMember } from '../core/roster.js'
 import type { AdapterState } from '../core/signalling-adapter.js'
 import { formatCredentials, type IceCredentials } from '../transports/path/credentials.js'
 import type { Device } from '../transports/wireguard/device.js'
+import { GuestAdmission, type GuestAdmissionEvent } from './admission/guest-admission.js'
+import { writeAdmission } from './admission/message.js'
+import type { Ban } from './admission/register.js'
 import { storeFailed } from './chat-events.js'
 import type { ControlMessage, RosterFragment } from './control.js'
+import type { Named } from './find-member.js'
 import { MemberMachine } from './member-machine.js'
 import { PathEvents } from './path-events.js'
 import { readReachability } from './reachability.js'
@@ -41,8 +46,12 @@ const RejoinMs = 10_000
 const RejoinLatencies = 4
 const RejoinLimitMs = 60_000
 const PinName = 'host'
+/** A host that says so means it: a guest that was in the room does not try again. */
+const FinalRefusals: ReadonlySet<string> = new Set(['banned', 'kicked', 'not-allowed'])
 
 export interface GuestRoomOptions extends RoomMachineOptions {
+  /** Whether there is a password for this room. Default: no, though one may be typed when it is asked for. */
+  readonly hasPassword?: boolean
   /** What the guest was told of the host's key. */
   readonly host?: Pick<RoomReference, 'hostKey' | 'hostDigits'>
 }
@@ -56,6 +65,9 @@ interface Attempt {
   readonly ice: IceCredentials
   welcome: Welcome | undefined
   readonly paths: PathEvents
+  /** Once the tunnel is up. */
+  admission: GuestAdmission | undefined
+  isIn: boolean
 }
 
 export class GuestRoom extends MemberMachine {
@@ -83,6 +95,8 @@ export class GuestRoom extends MemberMachine {
   #stateAt: number | undefined
   #rosterChangedAt = 0
   #isUp = false
+  /** What was left of the time to get in, while a person is waited for. */
+  #remainingMs: number | undefined
 
   constructor(options: GuestRoomOptions) {
     const { identity, room, name, crypto, random, store } = options
@@ -116,6 +130,25 @@ export class GuestRoom extends MemberMachine {
     this.events.push({ event: 'signalling', adapter, ...state })
   }
 
+  get asking(): readonly Named[] {
+    return []
+  }
+
+  get bans(): readonly Ban[] {
+    return []
+  }
+
+  administer(): never {
+    throw new UsageError('not-the-host', 'Only the host lets members in, or puts them out', {
+      advice: 'Ask who hosts the room',
+    })
+  }
+
+  handlePassword(now: number, id: string, answer: PasswordAnswer): void {
+    if (this.#current?.id === id) this.#current.admission?.handlePassword(now, answer)
+    this.collect(now)
+  }
+
   protected startSignalling(): void {
     this.#guest.start()
   }
@@ -124,12 +157,14 @@ export class GuestRoom extends MemberMachine {
     if (this.#isHostThere && now >= this.#heardAt + HostSilenceMs) this.#hostLeft(now)
     if (now >= (this.#joinAt ?? Infinity)) this.#join(now)
     if (this.#stateAt !== undefined && now >= this.#stateAt) this.#sendState(now)
+    this.#current?.admission?.handleTimeout(now)
   }
 
   protected pollOwnTimeout(): number | undefined {
     return earliest(
       this.#joinAt,
       this.#stateAt,
+      this.#current?.admission?.pollTimeout(),
       this.#isHostThere ? this.#heardAt + HostSilenceMs : undefined,
       this.#beacon && this.underlay.gatheringEndsAt,
     )
@@ -141,6 +176,7 @@ export class GuestRoom extends MemberMachine {
       moved = true
       this.#handleGuest(now, event)
     }
+    moved = this.#collectAdmission(now) || moved
     if (this.#beacon === undefined || !this.underlay.gathered(now) || this.ended !== undefined) return moved
     this.#join(now)
     return true
@@ -157,7 +193,7 @@ export class GuestRoom extends MemberMachine {
       case 'packet':
         for (const { from, message } of this.control.handlePacket(now, event.bytes)) {
           const isHost = from === this.#hostAddress6(attempt.beacon.publicKey)
-          if (attempt === this.#current && isHost) this.#handleControl(now, message)
+          if (attempt === this.#current && isHost) this.#handleControl(now, attempt, message)
         }
         break
       case 'session':
@@ -230,7 +266,8 @@ export class GuestRoom extends MemberMachine {
         this.#welcomed(now, event.welcome, event.presharedKey)
         break
       case 'refused':
-        if (this.#joined) this.events.push({ event: 'refused', code: event.code, message: event.text })
+        if (this.#joined && !FinalRefusals.has(event.code))
+          this.events.push({ event: 'refused', code: event.code, message: event.text })
         else this.end(now, new RefusedError(event.code, `The host refused: ${event.text}`))
         break
       case 'distrusted':
@@ -256,6 +293,8 @@ export class GuestRoom extends MemberMachine {
       ice,
       welcome: undefined,
       paths: new PathEvents(),
+      admission: undefined,
+      isIn: false,
     }
     this.#guest.join(now, {
       wireguard: keyPair.publicKey,
@@ -312,9 +351,63 @@ export class GuestRoom extends MemberMachine {
     this.#heardAt = now
     const peer = attempt.welcome?.peer ?? ''
     this.control.setAddresses([peer, memberAddress6(crypto, room, identity.publicKey)])
-    const hostKey = toBase64(attempt.beacon.publicKey)
-    this.chat.addNeighbour(now, hostKey, attempt.beacon.publicKey)
-    this.#sendState(now)
+    this.#stateAt = undefined
+    attempt.admission = this.#admissionOf(attempt)
+    attempt.admission.start(now)
+  }
+
+  #admissionOf({ id, beacon, device, welcome }: Attempt): GuestAdmission {
+    const { crypto, hasPassword = false, identity } = this.#options
+    return new GuestAdmission({
+      crypto,
+      kind: beacon.admission,
+      hasPassword,
+      id,
+      binding: {
+        hostKey: beacon.publicKey,
+        guestKey: identity.publicKey,
+        hostWireguard: welcome?.wireguard ?? new Uint8Array(),
+        guestWireguard: device.publicKey,
+        epoch: beacon.epoch,
+      },
+    })
+  }
+
+  #collectAdmission(now: number): boolean {
+    const attempt = this.#current
+    const admission = attempt?.admission
+    if (attempt === undefined || admission === undefined) return false
+    let moved = false
+    for (let sent = admission.pollTransmit(); sent !== undefined; sent = admission.pollTransmit()) {
+      moved = true
+      if (sent.type === 'password') this.transmits.push(sent)
+      else this.#sendToHost(now, { type: 'admission', payload: writeAdmission(sent.message) })
+    }
+    for (let event = admission.pollEvent(); event !== undefined; event = admission.pollEvent()) {
+      moved = true
+      this.#handleAdmission(now, attempt, event)
+    }
+    return moved
+  }
+
+  #handleAdmission(now: number, attempt: Attempt, event: GuestAdmissionEvent): void {
+    switch (event.type) {
+      case 'waiting':
+        // However long a person takes is not the network's time.
+        this.#remainingMs ??= this.giveUpAt && this.giveUpAt - now
+        this.giveUpAt = undefined
+        if (event.for === 'approval') this.events.push({ event: 'waiting', for: event.for })
+        break
+      case 'refused':
+        this.end(now, new RefusedError(event.code, event.text, adviceFor(event.code, this.#options.room)))
+        break
+      case 'admitted':
+        if (!this.#joined && this.#remainingMs !== undefined) this.giveUpAt = now + this.#remainingMs
+        this.#remainingMs = undefined
+        attempt.isIn = true
+        this.chat.addNeighbour(now, toBase64(attempt.beacon.publicKey), attempt.beacon.publicKey)
+        this.#sendState(now)
+    }
   }
 
   #hostLeft(now: number): void {
@@ -337,8 +430,14 @@ export class GuestRoom extends MemberMachine {
     this.events.push({ event: 'member', state, name, address, key: formatKey(publicKey) })
   }
 
-  #handleControl(now: number, message: ControlMessage): void {
+  #handleControl(now: number, attempt: Attempt, message: ControlMessage): void {
     this.#heardAt = now
+    if (message.type === 'admission') attempt.admission?.handleMessage(now, message.payload)
+    // A host that has not proved to be the one has nothing to say.
+    else if (attempt.isIn || message.type === 'leave-ack') this.#handleMemberControl(now, message)
+  }
+
+  #handleMemberControl(now: number, message: Exclude<ControlMessage, { readonly type: 'admission' }>): void {
     switch (message.type) {
       case 'chat':
         if (this.#current !== undefined) {

@@ -9,45 +9,52 @@ import { toBase64, toHex } from '../core/encoding.js'
 import { GonetError } from '../core/errors.js'
 import { Host, type HostEvent, type JoinRequest } from '../core/host.js'
 import { formatKey } from '../core/identity.js'
-import { earliest } from '../core/machine.js'
+import { earliest, formatSocketAddress } from '../core/machine.js'
+import type { AdmissionKind } from '../core/messages.js'
 import { AddressPool, formatSubnet, hostAddress, memberAddress6, type Subnet } from '../core/overlay.js'
+import type { PasswordAnswer } from '../core/password-proof.js'
 import { MaxRosterMembers, type RosterMember } from '../core/roster.js'
 import type { AdapterState } from '../core/signalling-adapter.js'
 import { parseCandidates } from '../transports/path/candidate.js'
 import { formatCredentials } from '../transports/path/credentials.js'
 import { AddressRequests } from './address-requests.js'
+import { HostAdmission, type HostAdmissionEvent } from './admission/host-admission.js'
+import { writeAdmission } from './admission/message.js'
+import { AdmissionRegister, type Ban } from './admission/register.js'
 import { storeFailed } from './chat-events.js'
-import type { ControlMessage } from './control.js'
+import { type ControlMessage, isControlPacket } from './control.js'
+import { findMember, type Named } from './find-member.js'
+import { type HostMember, HostMembers } from './host-members.js'
 import { HostTunnels, type Tunnel } from './host-tunnels.js'
 import { MemberMachine } from './member-machine.js'
 import { readReachability } from './reachability.js'
 import type { Member } from './room.js'
-import { noBackend, type RoomMachineOptions, type RoomTransmit } from './room-machine.js'
+import {
+  type AdministrativeAct,
+  noBackend,
+  type RoomMachineOptions,
+  type RoomTransmit,
+} from './room-machine.js'
 import { RosterPublisher } from './roster-publisher.js'
 import type { PeerEvent } from './underlay.js'
 
 /** A guest says at least every 5 s that it lives; it counts as gone after this. */
 const MemberSilenceMs = 30_000
 /** On the roster, those that are away included. */
+/** How long who is kicked stays out. */
+const KickMs = 10 * 60_000
 const MaxGuests = MaxRosterMembers - 1
 
 export interface HostRoomOptions extends RoomMachineOptions {
+  /** Who may enter. Default open. */
+  readonly admission?: AdmissionKind
+  /** The keys to let in, base64, where admission is `allow`. */
+  readonly allow?: readonly string[]
   readonly subnet: Subnet
   /** The link that the host shows. */
   readonly invite: string
   /** Whether a store that hosts share gives out the addresses: it is asked by `address` transmits. */
   readonly allocates?: boolean
-}
-
-interface HostMember {
-  readonly key: string
-  readonly publicKey: Uint8Array
-  name: string
-  address: string
-  readonly address6: string
-  /** The tunnel in use; undefined while the member is away. */
-  tunnel: Tunnel | undefined
-  heardAt: number
 }
 
 export class HostRoom extends MemberMachine {
@@ -56,10 +63,10 @@ export class HostRoom extends MemberMachine {
   readonly #host: Host
   readonly #pool: AddressPool
   readonly #requests: AddressRequests | undefined
+  readonly #register: AdmissionRegister
+  readonly #admission: HostAdmission
   readonly #roster: RosterPublisher
-  /** By public key, in base64. */
-  readonly #members: Map<string, HostMember>
-  readonly #byAddress6 = new Map<string, HostMember>()
+  readonly #members: HostMembers
   readonly #tunnels: HostTunnels
   /** Joins that came before it was known where this machine can be reached, by their hash in hex. */
   readonly #waiting = new Map<string, JoinRequest>()
@@ -73,14 +80,25 @@ export class HostRoom extends MemberMachine {
   readonly #farewellHeard = new Set<string>()
 
   constructor(options: HostRoomOptions) {
-    const { identity, room, name, crypto, random, store, subnet } = options
-    const host = new Host({ identity, room, username: name, crypto, random, store })
-    const members = new Map<string, HostMember>()
+    const {
+      admission = 'open',
+      allow = [],
+      identity,
+      room,
+      name,
+      crypto,
+      random,
+      store,
+      subnet,
+      wall,
+    } = options
+    const host = new Host({ identity, room, username: name, admission, crypto, random, store })
+    const members = new HostMembers(MaxGuests)
     const address = hostAddress(subnet)
     super(options, {
       signalling: host,
       addresses: [address, memberAddress6(crypto, room, identity.publicKey)],
-      chat: { accepts: (author) => members.has(toBase64(author)), hub: true },
+      chat: { accepts: (author) => members.get(toBase64(author)) !== undefined, hub: true },
     })
     this.#options = options
     this.#host = host
@@ -88,6 +106,8 @@ export class HostRoom extends MemberMachine {
     this.#address = address
     this.#tunnels = new HostTunnels(this.underlay)
     this.#pool = new AddressPool(subnet, store)
+    this.#register = new AdmissionRegister(store, wall)
+    this.#admission = new HostAdmission({ crypto, kind: admission, allow, register: this.#register })
     if (options.allocates === true) {
       this.#requests = new AddressRequests({ topic: host.topic, identity, crypto, random })
     }
@@ -109,7 +129,7 @@ export class HostRoom extends MemberMachine {
       online: true,
       host: true,
     }
-    const guests = Array.from(this.#members.values(), ({ name: guest, key, address, address6, tunnel }) => {
+    const guests = this.#members.all.map(({ name: guest, key, address, address6, tunnel }) => {
       return { name: guest, key, address, address6, online: tunnel !== undefined, host: false }
     })
     return [host, ...guests]
@@ -132,6 +152,30 @@ export class HostRoom extends MemberMachine {
     this.collect(now)
   }
 
+  handlePassword(now: number, id: string, answer: PasswordAnswer): void {
+    this.#admission.handlePassword(now, id, answer)
+    this.collect(now)
+  }
+
+  /** Those that ask to be let in. */
+  get asking(): readonly Named[] {
+    return this.#admission.waiting.map(({ name, key }) => ({ name, key }))
+  }
+
+  get bans(): readonly Ban[] {
+    return this.#register.bans
+  }
+
+  administer(now: number, act: AdministrativeAct, who: string): Named {
+    const { name, key } = findMember(this.#candidatesFor(act), who)
+    if (act === 'approve') this.#admission.approve(key)
+    else if (act === 'deny') this.#admission.deny(now, key)
+    else if (act === 'unban') this.#register.unban(key)
+    else this.#expel(now, act, { name, key })
+    this.collect(now)
+    return { name, key }
+  }
+
   override pollTransmit(): RoomTransmit | undefined {
     const sent = super.pollTransmit()
     if (sent !== undefined) return sent
@@ -145,6 +189,7 @@ export class HostRoom extends MemberMachine {
 
   protected handleOwnTimeout(now: number): void {
     this.#tunnels.handleTimeout(now)
+    this.#admission.handleTimeout(now)
     if (this.#silenceAt !== undefined && now >= this.#silenceAt) this.#dropSilent(now)
     this.#roster.handleTimeout(now)
     for (let late = this.#requests?.takeOverdue(now); late; late = this.#requests?.takeOverdue(now)) {
@@ -155,6 +200,7 @@ export class HostRoom extends MemberMachine {
   protected pollOwnTimeout(): number | undefined {
     return earliest(
       this.#tunnels.pollTimeout(),
+      this.#admission.pollTimeout(),
       this.#silenceAt,
       this.#roster.pollTimeout(),
       this.#requests?.pollTimeout(),
@@ -168,6 +214,7 @@ export class HostRoom extends MemberMachine {
       moved = true
       this.#handleHost(now, event)
     }
+    moved = this.#collectAdmission(now) || moved
     return this.#answerJoins(now) || moved
   }
 
@@ -177,10 +224,7 @@ export class HostRoom extends MemberMachine {
     if (tunnel === undefined) return
     switch (event.type) {
       case 'packet':
-        for (const { from, message } of this.control.handlePacket(now, event.bytes)) {
-          const member = this.#byAddress6.get(from)
-          if (member?.tunnel === tunnel) this.#handleControl(now, member, message)
-        }
+        this.#handlePacket(now, tunnel, event.bytes)
         break
       case 'session':
         if (this.#tunnels.establish(tunnel)) this.#tunnelUp(now, tunnel)
@@ -209,11 +253,11 @@ export class HostRoom extends MemberMachine {
   }
 
   protected get isFarewellHeard(): boolean {
-    return this.#online().every(({ key }) => this.#farewellHeard.has(key))
+    return this.#members.online.every(({ key }) => this.#farewellHeard.has(key))
   }
 
   protected sayFarewell(now: number): void {
-    for (const { key } of this.#online()) {
+    for (const { key } of this.#members.online) {
       if (!this.#farewellHeard.has(key)) this.#sendTo(now, key, { type: 'leave' })
     }
   }
@@ -262,8 +306,13 @@ export class HostRoom extends MemberMachine {
     }
     const { publicKey } = join
     const key = toBase64(publicKey)
-    const isOnline = (other: string): boolean => this.#isOnline(other)
-    if (!this.#hasPlaceFor(key)) this.#answer(now, request, undefined)
+    const refusal = this.#admission.refusal(key)
+    if (refusal !== undefined) {
+      this.#host.refuse(request, refusal.code, refusal.text)
+      return
+    }
+    const isOnline = (other: string): boolean => this.#members.isOnline(other)
+    if (!this.#members.hasPlaceFor(key)) this.#answer(now, request, undefined)
     else if (this.#requests === undefined) {
       this.#answer(now, request, this.#pool.allocate(now, publicKey, isOnline))
     } else {
@@ -275,10 +324,10 @@ export class HostRoom extends MemberMachine {
   /** The address that a shared store has chosen, or, where it cannot be asked, one of our own choice. */
   #chosen(now: number, { join: { publicKey } }: JoinRequest, answer: AddressAnswer): string | undefined {
     if (answer === 'none') return undefined
-    const isOther = (other: string): boolean => other !== toBase64(publicKey) && this.#isOnline(other)
+    const isOther = (other: string): boolean => other !== toBase64(publicKey) && this.#members.isOnline(other)
     // The store's word does not count against what is in use here.
     if (answer === 'unavailable' || this.#pool.numbersOf(isOther).has(answer)) {
-      return this.#pool.allocate(now, publicKey, (other) => this.#isOnline(other))
+      return this.#pool.allocate(now, publicKey, (other) => this.#members.isOnline(other))
     }
     return this.#pool.assign(now, publicKey, answer)
   }
@@ -305,8 +354,15 @@ export class HostRoom extends MemberMachine {
     if (presharedKey === undefined) return
     const remote = { wireguard: join.wireguard, presharedKey, ...reachability }
     // While an older tunnel of this member carries its addresses, the new one gets them only once it is up.
-    const addresses = this.#isOnline(key) ? [] : [address, this.#address6(publicKey)]
-    const member = { publicKey, name, address }
+    const addresses = this.#members.isOnline(key) ? [] : [address, this.#address6(publicKey)]
+    const binding = {
+      hostKey: join.host,
+      guestKey: publicKey,
+      hostWireguard: request.wireguard.publicKey,
+      guestWireguard: join.wireguard,
+      epoch: join.epoch,
+    }
+    const member = { publicKey, name, address, binding }
     this.#tunnels.add(now, toHex(request.hash), member, { ice, remote, addresses })
     this.#updateAnswered(now)
   }
@@ -326,17 +382,127 @@ export class HostRoom extends MemberMachine {
     else this.underlay.addRemoteCandidates(now, join, candidates)
   }
 
+  /** In quarantine a guest reaches the host's control port, to say what gets it in, and nothing else. */
+  #handlePacket(now: number, tunnel: Tunnel, packet: Uint8Array): void {
+    const isIn = this.#admission.isIn(tunnel.id)
+    if (!isIn && !isControlPacket(packet)) {
+      this.counters.count('packet-in-quarantine')
+      return
+    }
+    for (const { from, message } of this.control.handlePacket(now, packet)) {
+      const member = this.#members.at(from)
+      if (message.type === 'admission') {
+        if (from === this.#address6(tunnel.publicKey))
+          this.#admission.handleMessage(
+            now,
+            tunnel.id,
+            message.payload,
+            this.underlay.remoteOf(tunnel.id)?.address,
+          )
+      } else if (isIn && member?.tunnel === tunnel) this.#handleControl(now, member, message)
+      else if (!isIn && message.type === 'leave') {
+        this.control.send(now, from, { type: 'leave-ack' })
+        this.#removeTunnel(now, tunnel)
+        return
+      }
+    }
+  }
+
   #tunnelUp(now: number, tunnel: Tunnel): void {
+    const { publicKey, name, binding, id } = tunnel
+    const visitor = { id, key: toBase64(publicKey), name, binding }
+    if (this.#admission.enter(now, visitor)) {
+      this.#admit(now, tunnel)
+      return
+    }
+    this.underlay.assignAddresses(id, [this.#address6(publicKey)])
+  }
+
+  #collectAdmission(now: number): boolean {
+    let moved = false
+    const admission = this.#admission
+    for (let sent = admission.pollTransmit(); sent !== undefined; sent = admission.pollTransmit()) {
+      moved = true
+      if (sent.type === 'password') this.transmits.push(sent)
+      else {
+        const payload = writeAdmission(sent.message)
+        const to = this.#address6(sent.visitor.binding.guestKey)
+        this.control.send(now, to, { type: 'admission', payload })
+      }
+    }
+    for (let event = admission.pollEvent(); event !== undefined; event = admission.pollEvent()) {
+      moved = true
+      this.#handleAdmission(now, event)
+    }
+    return moved
+  }
+
+  #handleAdmission(now: number, event: HostAdmissionEvent): void {
+    if (event.type === 'store-failed') {
+      if (!(event.error instanceof GonetError)) throw event.error
+      this.events.push(storeFailed(event.error))
+      return
+    }
+    const { id, key, name } = event.visitor
+    const tunnel = this.#tunnels.get(id)
+    switch (event.type) {
+      case 'admitted':
+        if (tunnel !== undefined) this.#admit(now, tunnel)
+        break
+      case 'gone':
+        if (tunnel !== undefined) this.#removeTunnel(now, tunnel)
+        break
+      case 'asks': {
+        const remote = this.underlay.remoteOf(id)
+        this.events.push({
+          event: 'asks',
+          name,
+          key,
+          remote: remote === undefined ? '' : formatSocketAddress(remote),
+        })
+        break
+      }
+      case 'wrong-password': {
+        const message = `${name} gave a wrong password (key ${key})`
+        this.events.push({ event: 'refused', code: 'password-wrong', message })
+      }
+    }
+  }
+
+  #candidatesFor(act: AdministrativeAct): readonly Named[] {
+    if (act === 'approve' || act === 'deny') return this.asking
+    if (act === 'unban') return this.bans
+    return this.#members.all
+  }
+
+  /** Puts a member out, and keeps its key out: for ever, or for a while. */
+  #expel(now: number, act: 'kick' | 'ban', { name, key }: Named): void {
+    const untilMs = act === 'ban' ? undefined : Math.round(this.#options.wall.unixMs()) + KickMs
+    this.#register.ban({ name, key, untilMs })
+    const member = this.#members.get(key)
+    const refusal = this.#admission.refusal(key)
+    if (member === undefined || refusal === undefined) return
+    const { tunnel } = member
+    if (tunnel !== undefined) {
+      // The tunnel stays until it has carried the reason.
+      this.#admission.dismiss(now, tunnel.id, refusal)
+      this.#memberGone(now, member)
+    }
+    this.#members.remove(member)
+    this.#roster.change(now)
+  }
+
+  #admit(now: number, tunnel: Tunnel): void {
     const { publicKey, name, address } = tunnel
     const key = toBase64(publicKey)
-    const member = this.#members.get(key) ?? this.#addMember(now, key, tunnel)
+    const member = this.#members.get(key) ?? this.#members.add(now, key, this.#address6(publicKey), tunnel)
     if (member === undefined) {
-      this.#tunnels.remove(now, tunnel)
+      this.#removeTunnel(now, tunnel)
       return
     }
     const before = member.tunnel
     Object.assign(member, { tunnel, name, address, heardAt: now })
-    if (before !== undefined) this.#tunnels.remove(now, before)
+    if (before !== undefined) this.#removeTunnel(now, before)
     this.underlay.assignAddresses(tunnel.id, [address, member.address6])
     this.#commitAddress(now, publicKey)
     const { subnet } = this.#options
@@ -352,66 +518,37 @@ export class HostRoom extends MemberMachine {
   #tunnelDown(now: number, tunnel: Tunnel): void {
     const member = this.#members.get(toBase64(tunnel.publicKey))
     if (member?.tunnel === tunnel) this.#memberLeft(now, member)
-    else this.#tunnels.remove(now, tunnel)
+    else this.#removeTunnel(now, tunnel)
   }
 
   #memberLeft(now: number, member: HostMember): void {
-    const { tunnel, key, name, address } = member
+    const { tunnel } = member
     if (tunnel === undefined) return
+    this.#memberGone(now, member)
+    this.#removeTunnel(now, tunnel)
+  }
+
+  #memberGone(now: number, member: HostMember): void {
+    const { key, name, address } = member
     member.tunnel = undefined
     this.#requests?.release(member.publicKey)
     this.chat.removeNeighbour(now, key)
-    this.#tunnels.remove(now, tunnel)
     this.#roster.change(now)
     this.events.push({ event: 'member', state: 'left', name, address, key })
   }
 
+  #removeTunnel(now: number, tunnel: Tunnel): void {
+    this.#admission.remove(tunnel.id)
+    this.#tunnels.remove(now, tunnel)
+  }
+
   #dropSilent(now: number): void {
     this.#silenceAt = undefined
-    for (const member of this.#online()) {
+    for (const member of this.#members.online) {
       const silentAt = member.heardAt + MemberSilenceMs
       if (now >= silentAt) this.#memberLeft(now, member)
       else this.#silenceAt = earliest(this.#silenceAt, silentAt)
     }
-  }
-
-  #hasPlaceFor(key: string): boolean {
-    return this.#members.has(key) || this.#members.size < MaxGuests || this.#longestAway() !== undefined
-  }
-
-  /**
-   * Puts a new member on the roster. Who is away gives way where its address went to the new one, or where the
-   * roster is full.
-   * @returns undefined where there is no place
-   */
-  #addMember(now: number, key: string, { publicKey, address }: Tunnel): HostMember | undefined {
-    for (const other of this.#members.values()) {
-      if (other.address === address && other.tunnel === undefined) this.#forget(other)
-    }
-    if (this.#members.size >= MaxGuests) {
-      const longestAway = this.#longestAway()
-      if (longestAway === undefined) return undefined
-      this.#forget(longestAway)
-    }
-    const address6 = this.#address6(publicKey)
-    const member = { key, publicKey, name: '', address, address6, tunnel: undefined, heardAt: now }
-    this.#members.set(key, member)
-    this.#byAddress6.set(address6, member)
-    return member
-  }
-
-  #longestAway(): HostMember | undefined {
-    let longest: HostMember | undefined
-    for (const member of this.#members.values()) {
-      const isLonger = longest === undefined || member.heardAt < longest.heardAt
-      if (member.tunnel === undefined && isLonger) longest = member
-    }
-    return longest
-  }
-
-  #forget(member: HostMember): void {
-    this.#members.delete(member.key)
-    this.#byAddress6.delete(member.address6)
   }
 
   /** A disk that fails costs the member its address at the next start of the host, and nobody the room. */
@@ -452,13 +589,16 @@ export class HostRoom extends MemberMachine {
         break
       case 'roster':
         this.counters.count('roster-from-guest')
+        break
+      case 'admission':
+      // Taken before: it needs no membership.
     }
   }
 
   #rosterMembers(): readonly RosterMember[] {
     const { identity, name } = this.#options
     const host = { publicKey: identity.publicKey, name, address: this.#address, online: true }
-    const guests = Array.from(this.#members.values(), (member) => {
+    const guests = this.#members.all.map((member) => {
       const { publicKey, name: guest, address, tunnel } = member
       return { publicKey, name: guest, address, online: tunnel !== undefined }
     })
@@ -467,18 +607,12 @@ export class HostRoom extends MemberMachine {
 
   #sendTo(now: number, key: string, message: ControlMessage): void {
     const member = this.#members.get(key)
-    if (member !== undefined) this.control.send(now, member.address6, message)
+    // A newer tunnel of the member has its address already, and may not be in yet.
+    if (member === undefined || this.#admission.isHeld(key)) return
+    this.control.send(now, member.address6, message)
   }
 
   #address6(publicKey: Uint8Array): string {
     return memberAddress6(this.#options.crypto, this.#options.room, publicKey)
-  }
-
-  #isOnline(key: string): boolean {
-    return this.#members.get(key)?.tunnel !== undefined
-  }
-
-  #online(): readonly HostMember[] {
-    return Array.from(this.#members.values()).filter((member) => member.tunnel !== undefined)
   }
 }

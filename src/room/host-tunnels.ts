@@ -5,6 +5,7 @@
 import type { KeyPair } from '../core/ports.js'
 import type { IceCredentials } from '../transports/path/credentials.js'
 import type { Device } from '../transports/wireguard/device.js'
+import type { TunnelBinding } from './admission/binding.js'
 import { PathEvents } from './path-events.js'
 import type { RemotePeer, Underlay } from './underlay.js'
 
@@ -18,6 +19,8 @@ export interface TunnelMember {
   readonly publicKey: Uint8Array
   readonly name: string
   readonly address: string
+  /** What the join and its answer have agreed on. */
+  readonly binding: TunnelBinding
 }
 
 export interface Tunnel extends TunnelMember {

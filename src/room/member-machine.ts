@@ -4,16 +4,19 @@ import { ChatReplica, type ChatReplicaOptions } from '../chat/replica.js'
 import { Counters } from '../core/bounded.js'
 import type { GonetError } from '../core/errors.js'
 import { type Endpoint, earliest, type Machine, type SocketAddress } from '../core/machine.js'
+import type { PasswordAnswer } from '../core/password-proof.js'
 import type { SignalTransmit } from '../core/signal.js'
 import type { AdapterState, SignalRecord, Topic } from '../core/signalling-adapter.js'
 import type { TurnFailure } from '../transports/turn/events.js'
+import type { Ban } from './admission/register.js'
 import { roomEventOf } from './chat-events.js'
 import { ControlChannel } from './control-channel.js'
 import type { RoomEvent } from './events.js'
 import { Farewell } from './farewell.js'
+import type { Named } from './find-member.js'
 import type { RelayInput, RelayServer } from './relays.js'
 import type { Member } from './room.js'
-import type { RoomMachine, RoomMachineOptions, RoomTransmit } from './room-machine.js'
+import type { AdministrativeAct, RoomMachine, RoomMachineOptions, RoomTransmit } from './room-machine.js'
 import { type PeerEvent, Underlay } from './underlay.js'
 
 /** The side of signalling that a member is on. */
@@ -35,7 +38,7 @@ export abstract class MemberMachine implements RoomMachine {
   protected giveUpAt: number | undefined
   readonly #timeoutMs: number | undefined
   readonly #signalling: Signalling
-  readonly #transmits: RoomTransmit[] = []
+  protected readonly transmits: RoomTransmit[] = []
   #farewell: Farewell | undefined
   /** Why each TURN server has failed last. */
   readonly #relayFailures = new Map<string, string>()
@@ -61,6 +64,11 @@ export abstract class MemberMachine implements RoomMachine {
   }
 
   abstract get members(): readonly Member[]
+
+  abstract get asking(): readonly Named[]
+  abstract get bans(): readonly Ban[]
+  abstract administer(now: number, act: AdministrativeAct, who: string): Named
+  abstract handlePassword(now: number, id: string, answer: PasswordAnswer): void
 
   get topic(): Topic {
     return this.#signalling.topic
@@ -153,7 +161,7 @@ export abstract class MemberMachine implements RoomMachine {
   }
 
   pollTransmit(): RoomTransmit | undefined {
-    return this.#transmits.shift()
+    return this.transmits.shift()
   }
 
   pollEvent(): RoomEvent | undefined {
@@ -254,7 +262,8 @@ export abstract class MemberMachine implements RoomMachine {
   }
 
   #drain(): void {
-    const [signalling, underlay, transmits] = [this.#signalling, this.underlay, this.#transmits]
+    const { underlay, transmits } = this
+    const signalling = this.#signalling
     for (let signal = signalling.pollTransmit(); signal !== undefined; signal = signalling.pollTransmit()) {
       transmits.push({ type: 'signal', signal })
     }

@@ -2,12 +2,15 @@ import type { AddressAnswer, AddressTransmit } from '../core/address-allocator.j
 import { GonetError } from '../core/errors.js'
 import type { Identity } from '../core/identity.js'
 import type { Endpoint, Machine, SocketAddress } from '../core/machine.js'
+import type { PasswordAnswer, PasswordRequest } from '../core/password-proof.js'
 import type { Crypto, Random, Store, Wall } from '../core/ports.js'
 import type { RoomId } from '../core/room-id.js'
 import type { SignalTransmit } from '../core/signal.js'
 import type { AdapterState, SignalRecord, Topic } from '../core/signalling-adapter.js'
 import type { NoiseCrypto } from '../transports/wireguard/crypto.js'
+import type { Ban } from './admission/register.js'
 import type { RoomEvent } from './events.js'
+import type { Named } from './find-member.js'
 import type { RelayInput, RelayServer } from './relays.js'
 import type { Member } from './room.js'
 import type { UnderlayOptions, UnderlayTransmit } from './underlay.js'
@@ -17,6 +20,7 @@ export type RoomTransmit =
   | UnderlayTransmit
   | { readonly type: 'signal'; readonly signal: SignalTransmit }
   | { readonly type: 'address'; readonly address: AddressTransmit }
+  | { readonly type: 'password'; readonly request: PasswordRequest }
 
 /** One member of a room, host or guest, whole: signalling, paths, tunnels, overlay, chat. Sans-IO. */
 export interface RoomMachine extends Machine<RoomEvent, RoomTransmit> {
@@ -33,6 +37,8 @@ export interface RoomMachine extends Machine<RoomEvent, RoomTransmit> {
   handleAdapterState(now: number, adapter: string, state: AdapterState): void
   /** The answer to an `address` transmit that allocates, by its id. A member that sends none has none. */
   handleAddress?(now: number, id: string, answer: AddressAnswer): void
+  /** The answer to a `password` transmit, by its id. */
+  handlePassword(now: number, id: string, answer: PasswordAnswer): void
   handleDatagram(now: number, source: Endpoint, bytes: Uint8Array): void
   /** Which sockets of an `open-sockets` transmit are open. */
   handleSockets(now: number, ids: readonly string[]): void
@@ -51,11 +57,24 @@ export interface RoomMachine extends Machine<RoomEvent, RoomTransmit> {
    * @throws UsageError `message-invalid`
    */
   post(now: number, text: string): string
+  /** Those that ask to be let in, and those that are kept out: at a host. */
+  readonly asking: readonly Named[]
+  readonly bans: readonly Ban[]
+  /**
+   * Lets somebody in or keeps them out, where this is the host.
+   * @param who a name, an overlay address, a key or the beginning of one
+   * @returns whom it concerned
+   * @throws UsageError `member-unknown`, `member-ambiguous`, `not-the-host`; GonetError `store-failed`, `too-many-bans`
+   */
+  administer(now: number, act: AdministrativeAct, who: string): Named
   /** Says goodbye; `ended` is set when the others know, or after a second. Safe to call twice. */
   leave(now: number): void
   /** What was dropped, by part and reason: for diagnostics. */
   dropped(): readonly (readonly [reason: string, count: number])[]
 }
+
+/** What a host does to others. */
+export type AdministrativeAct = 'approve' | 'deny' | 'kick' | 'ban' | 'unban'
 
 export interface RoomMachineOptions
   extends Pick<UnderlayOptions, 'localAddresses' | 'stunServers' | 'relays' | 'policy' | 'loopback'> {

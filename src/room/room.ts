@@ -1,4 +1,7 @@
+import type { Ban } from './admission/register.js'
 import type { MessageEvent, RoomEvent } from './events.js'
+import type { Named } from './find-member.js'
+import type { AdministrativeAct } from './room-machine.js'
 
 /** A member as the roster knows it. Addresses are overlay addresses. */
 export interface Member {
@@ -38,6 +41,18 @@ export interface Room {
   send(text: string): string
   /** Messages of ours that not every member online is known to have. */
   readonly undelivered: number
+  /** Those that ask to be let in, where this is the host and its admission is `approve`. */
+  readonly asking: readonly Named[]
+  /** Those that the host keeps out. */
+  readonly bans: readonly Ban[]
+  /**
+   * Lets somebody in that asks (`approve`, `deny`), puts somebody out for ten minutes (`kick`) or for ever (`ban`),
+   * or ends that (`unban`).
+   * @param who a name, an overlay address, a public key or the beginning of one
+   * @returns whom it concerned
+   * @throws UsageError `member-unknown`, `member-ambiguous`, `not-the-host`; GonetError `room-ended`, `store-failed`
+   */
+  administer(act: AdministrativeAct, who: string): Named
   /** Says goodbye, retracts what lies on backends, closes everything. Safe to call twice. */
   leave(): Promise<void>
 }

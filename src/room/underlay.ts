@@ -249,6 +249,11 @@ export class Underlay implements Machine<UnderlayEvent, UnderlayTransmit> {
     this.#peers.get(id)?.device.setAllowedAddresses(id, addresses.map(rangeOf))
   }
 
+  /** Where a peer's packets go; undefined where there is no path. Through a relay, what the relay is told. */
+  remoteOf(id: string): SocketAddress | undefined {
+    return this.#paths.route(id)
+  }
+
   addRemoteCandidates(now: number, id: string, candidates: readonly Candidate[]): void {
     if (!this.#peers.has(id)) return
     this.#paths.addRemoteCandidates(now, id, candidates)

@@ -3,6 +3,7 @@
  * deadline to the next. Everything that happens follows from the seed.
  */
 import { type Datagram, formatSocketAddress, type SocketAddress } from '../../src/core/machine.js'
+import type { PasswordAnswer, PasswordRequest } from '../../src/core/password-proof.js'
 import type { SignalTransmit } from '../../src/core/signal.js'
 import type { AdapterState, SignalRecord } from '../../src/core/signalling-adapter.js'
 import type { RoomEvent } from '../../src/room/events.js'
@@ -22,6 +23,9 @@ export interface Weather {
 export const Calm: Weather = { loss: 0, doubled: 0, delayMs: [5, 5] }
 export const Storm: Weather = { loss: 0.1, doubled: 0.05, delayMs: [5, 80] }
 
+/** Proves or checks a member's password: in the simulator an answer takes `PasswordMs`. */
+export type SimulatedPassword = (request: PasswordRequest, answer: (answered: PasswordAnswer) => void) => void
+
 /** A member of a room, running. */
 export class SimulatedMember {
   readonly name: string
@@ -29,6 +33,7 @@ export class SimulatedMember {
   address: SocketAddress
   readonly machine: RoomMachine
   readonly events: RoomEvent[] = []
+  password: SimulatedPassword | undefined
   /** The same by name: conditions look at them at every step. */
   readonly #byName = new Map<RoomEvent['event'], RoomEvent[]>()
 
@@ -58,6 +63,7 @@ export class SimulatedMember {
 /** The delay between a backend's publish and its watchers, in ms. */
 const SignallingMs = 20
 const Backend = 'simulated'
+const PasswordMs = 400
 /** A machine that is due again and again, without time moving on, would hang whoever runs it. */
 const MostStepsAtOnce = 100_000
 
@@ -172,6 +178,7 @@ export class SimulatedInternet {
     for (let sent = machine.pollTransmit(); sent !== undefined; sent = machine.pollTransmit()) {
       if (sent.type === 'datagram') this.#carry(member, sent.datagram)
       else if (sent.type === 'signal') this.#signal(member, sent.signal)
+      else if (sent.type === 'password') this.#prove(member, sent.request)
     }
     for (let event = machine.pollEvent(); event !== undefined; event = machine.pollEvent()) {
       member.note(event)
@@ -186,6 +193,15 @@ export class SimulatedInternet {
       if (this.#wakes.get(member) !== wakeAt) return
       this.#wakes.set(member, undefined)
       this.input(member, (running, now) => running.handleTimeout(now))
+    })
+  }
+
+  #prove(member: SimulatedMember, request: PasswordRequest): void {
+    member.password?.(request, (answer) => {
+      this.#queue.add(this.now + PasswordMs, () => {
+        if (!this.isRunning(member)) return
+        this.input(member, (machine, now) => machine.handlePassword(now, request.id, answer))
+      })
     })
   }
 

@@ -1,17 +1,35 @@
 /** A room's host and guests on the simulated internet. */
-import { identityFromSeed } from '../../src/core/identity.js'
+import { type Identity, identityFromSeed } from '../../src/core/identity.js'
 import type { SocketAddress } from '../../src/core/machine.js'
 import { parseSubnet } from '../../src/core/overlay.js'
 import type { Crypto } from '../../src/core/ports.js'
 import { defaultRoomId, type RoomId } from '../../src/core/room-id.js'
 import { nodeNoiseCrypto as noiseCrypto } from '../../src/node/noise-crypto.js'
-import { GuestRoom } from '../../src/room/guest-room.js'
-import { HostRoom } from '../../src/room/host-room.js'
+import { GuestRoom, type GuestRoomOptions } from '../../src/room/guest-room.js'
+import { HostRoom, type HostRoomOptions } from '../../src/room/host-room.js'
 import type { RoomMachineOptions } from '../../src/room/room-machine.js'
 import { MemoryStore } from './memory-store.js'
 import { SeededRandom } from './seeded-random.js'
 import { simulatedCrypto } from './simulated-crypto.js'
-import { SimulatedInternet, SimulatedMember, type Weather } from './simulated-internet.js'
+import {
+  SimulatedInternet,
+  SimulatedMember,
+  type SimulatedPassword,
+  type Weather,
+} from './simulated-internet.js'
+
+export interface AdmissionOptions extends Pick<HostRoomOptions, 'admission' | 'allow'> {
+  readonly password?: SimulatedPassword
+}
+
+export interface GuestOptions {
+  readonly timeoutMs?: number
+  readonly isBackendUp?: boolean
+  readonly hasPassword?: boolean
+  readonly password?: SimulatedPassword
+  /** Makes another machine than gonet's own. */
+  readonly make?: (options: GuestRoomOptions) => GuestRoom
+}
 
 export class SimulatedRoom {
   readonly internet: SimulatedInternet
@@ -35,24 +53,44 @@ export class SimulatedRoom {
   }
 
   /** Starts the host, or starts it again with what it had on disk. */
-  startHost(): SimulatedMember {
+  startHost(admission: AdmissionOptions = {}): SimulatedMember {
+    const { password, ...rules } = admission
     const identity = identityFromSeed(this.#crypto, this.#hostSeed)
     const address = { address: '192.0.2.1', port: 1000 }
     const invite = `gonet://join/${this.room}`
     const subnet = parseSubnet('10.7.0.0/16')
-    const options = { ...this.#options('host', address), identity, invite, subnet }
-    return this.internet.add(new SimulatedMember('host', address, new HostRoom(options)))
+    const options = { ...this.#options('host', address), ...rules, identity, invite, subnet }
+    const member = new SimulatedMember('host', address, new HostRoom(options))
+    member.password = password
+    return this.internet.add(member)
   }
 
   /** Starts a guest; one of the same name has the same identity, and what it had on disk. */
-  startGuest(
-    name: string,
-    { timeoutMs, isBackendUp = true }: { readonly timeoutMs?: number; readonly isBackendUp?: boolean } = {},
-  ): SimulatedMember {
-    const identity = identityFromSeed(this.#crypto, this.#random.fork(`key of ${name}`).bytes(32))
+  startGuest(name: string, options: GuestOptions = {}): SimulatedMember {
+    const {
+      hasPassword = false,
+      isBackendUp = true,
+      make = (each: GuestRoomOptions) => new GuestRoom(each),
+    } = options
     const address = this.#newAddress()
-    const machine = new GuestRoom({ ...this.#options(name, address), identity, timeoutMs })
-    return this.internet.add(new SimulatedMember(name, address, machine), isBackendUp)
+    const machine = make({
+      ...this.#options(name, address),
+      identity: this.identity(name),
+      timeoutMs: options.timeoutMs,
+      hasPassword,
+    })
+    const member = new SimulatedMember(name, address, machine)
+    member.password = options.password
+    return this.internet.add(member, isBackendUp)
+  }
+
+  /** A guest's. */
+  identity(name: string): Identity {
+    return identityFromSeed(this.#crypto, this.#random.fork(`key of ${name}`).bytes(32))
+  }
+
+  get hostKey(): Uint8Array {
+    return identityFromSeed(this.#crypto, this.#hostSeed).publicKey
   }
 
   /** What a member has on disk. */

@@ -16,6 +16,9 @@ async function settled(turns = 20): Promise<void> {
 class FakeRoom {
   readonly queue = new EventQueue<RoomEvent>()
   readonly sent: string[] = []
+  readonly acts: string[] = []
+  readonly asking = []
+  readonly bans = []
   undelivered = 0
   leaves = 0
 
@@ -28,6 +31,12 @@ class FakeRoom {
     this.sent.push(text)
     this.undelivered += 1
     return String(this.sent.length)
+  }
+
+  administer(act: string, who: string): { readonly name: string; readonly key: string } {
+    this.acts.push(`${act} ${who}`)
+    if (who === 'nobody') throw new UsageError('member-unknown', 'There is nobody here called nobody')
+    return { name: who, key: 'their key' }
   }
 
   deliverAll(): void {
@@ -136,7 +145,7 @@ describe('a session', () => {
     type('invalid', 'fine')
     await settled()
     expect(room.sent).toEqual(['fine'])
-    expect(output.notices).toEqual(['gonet: line 1 was not sent: odd', 'gonet: a message was not sent: No'])
+    expect(output.notices).toEqual(['gonet: line 1 was not sent: odd', 'gonet: nothing was sent: No'])
   })
 
   it('as guest leaves when stdin has ended and all is delivered', async () => {

@@ -43,6 +43,15 @@ export function sentences(event: Sentence, verbosity: Verbosity): string[] {
     case 'path':
       if (isQuiet) return []
       return [safeLine(`path to ${event.member}: ${event.kind} ${event.remote}, ${event.rttMs} ms`)]
+    case 'asks': {
+      const from = event.remote === '' ? '' : `, from ${event.remote}`
+      return [
+        `${event.name} asks to be let in (key ${event.key}${from})`,
+        `let them in with /approve ${event.name}, or not with /deny ${event.name}`,
+      ].map(safeLine)
+    }
+    case 'waiting':
+      return ['the host is asked whether to let you in']
     case 'delivered':
       return verbosity === 'verbose' ? [safeLine(`delivered ${event.id}`)] : []
     case 'refused':

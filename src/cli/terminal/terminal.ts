@@ -32,6 +32,11 @@ export interface TerminalOptions {
   readonly onInterrupt: () => void
 }
 
+interface SecretQuestion {
+  readonly editor: LineEditor
+  readonly done: (text: string | undefined) => void
+}
+
 export class Terminal implements Output {
   readonly #options: TerminalOptions
   readonly #editor = new LineEditor()
@@ -42,6 +47,8 @@ export class Terminal implements Output {
   #isEnded = false
   #isClosed = false
   #redraw: NodeJS.Immediate | undefined
+  /** A question whose answer is typed unseen. */
+  #secret: SecretQuestion | undefined
 
   /** Takes the terminal over until `close`. */
   constructor(options: TerminalOptions) {
@@ -82,6 +89,25 @@ export class Terminal implements Output {
     }
   }
 
+  /**
+   * Asks for something that nobody is to see.
+   * @returns undefined where the user left instead
+   */
+  askSecret(question: string): Promise<string | undefined> {
+    const before = this.#status
+    this.#status = safeLine(question)
+    return new Promise((resolve) => {
+      const done = (text: string | undefined): void => {
+        this.#secret = undefined
+        this.#status = before
+        this.#draw()
+        resolve(text)
+      }
+      this.#secret = { editor: new LineEditor(), done }
+      this.#draw()
+    })
+  }
+
   notice(text: string): void {
     this.#print([this.#paint(safeLine(text), Red)])
   }
@@ -119,6 +145,20 @@ export class Terminal implements Output {
   }
 
   readonly #onKey = (typed: string | undefined, key: Key): void => {
+    if (this.#secret === undefined) this.#onChatKey(typed, key)
+    else this.#onSecretKey(this.#secret, typed, key)
+  }
+
+  #onSecretKey({ editor, done }: SecretQuestion, typed: string | undefined, key: Key): void {
+    const action = editor.press(typed, key)
+    if (action === 'submit') done(editor.text)
+    else if (action === 'interrupt' || action === 'end') {
+      done(undefined)
+      if (action === 'interrupt') this.#options.onInterrupt()
+    }
+  }
+
+  #onChatKey(typed: string | undefined, key: Key): void {
     switch (this.#editor.press(typed, key)) {
       case 'interrupt':
         this.#options.onInterrupt()
@@ -140,6 +180,7 @@ export class Terminal implements Output {
 
   readonly #onEnd = (): void => {
     this.#isEnded = true
+    this.#secret?.done(undefined)
     this.#wake?.()
   }
 
@@ -184,7 +225,9 @@ export class Terminal implements Output {
   }
 
   #region(): { status: string; characters: readonly string[]; cursor: number } {
-    return { status: this.#status, characters: this.#editor.characters, cursor: this.#editor.cursor }
+    const status = this.#status
+    if (this.#secret !== undefined) return { status, characters: [], cursor: 0 }
+    return { status, characters: this.#editor.characters, cursor: this.#editor.cursor }
   }
 }
 

@@ -6,6 +6,7 @@ import { nest } from './located.js'
 import { memberOf, shapeOf } from './schema-shape.js'
 import { readYaml } from './yaml-text.js'
 
+const PasswordVariable = 'GONET_PASSWORD'
 const Prefix = /^GONET_SET_/i
 
 /**
@@ -35,6 +36,18 @@ export async function readEnvironment(
     if (value !== undefined || text.trim() === '') {
       settings.push(...readLayer(schema, located, problems, variableName))
     }
+  }
+  const password = environment[PasswordVariable]
+  if (password !== undefined && !seen.has('admission.password')) {
+    // As it is: no YAML.
+    const origin: Origin = { layer: 'environment', source: PasswordVariable }
+    const located = nest(['admission', 'password'], {
+      kind: 'scalar',
+      origin,
+      value: password,
+      text: password,
+    })
+    settings.push(...readLayer(schema, located, problems, () => PasswordVariable))
   }
   return settings
 }

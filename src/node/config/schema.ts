@@ -5,7 +5,9 @@
 
 import * as z from 'zod/mini'
 import type { $ZodType } from 'zod/v4/core'
+import { fromBase64 } from '../../core/encoding.js'
 import { nameProblem } from '../../core/identity.js'
+import type { AdmissionKind } from '../../core/messages.js'
 import { parseSubnet } from '../../core/overlay.js'
 import { parseTurnUrl } from '../../transports/turn/turn-url.js'
 
@@ -40,7 +42,15 @@ export interface Config {
     /** Bytes. */
     readonly mtu: number
   }
-  readonly admission: { readonly kind: 'open' }
+  readonly admission: {
+    /** Who may enter; the host's counts. */
+    readonly kind: AdmissionKind
+    /** The room's password: a host's guests have to know it, and a guest proves it. */
+    readonly password?: string | undefined
+    readonly passwordFile?: string | undefined
+    /** Public keys, base64. */
+    readonly allow: readonly string[]
+  }
   readonly chat: {
     /** How many old messages a newcomer is shown; 0 for none. */
     readonly history: number
@@ -82,16 +92,13 @@ export const LaterKeys: ReadonlySet<string> = new Set([
   'transport.io',
   'network.interface',
   'network.routes',
-  'admission.password',
-  'admission.passwordFile',
-  'admission.allow',
   'metrics',
 ])
 
 /** Likewise for values, by key. */
 export const LaterValues: ReadonlyMap<string, readonly string[]> = new Map([
   ['network.mode', ['tun', 'namespace']],
-  ['admission.kind', ['approve', 'allow', 'invite', 'password']],
+  ['admission.kind', ['invite']],
 ])
 
 /** Keys whose value is the text as it was written, whatever YAML takes it for. */
@@ -181,7 +188,18 @@ export function configSchema(
       ),
     }),
     admission: section({
-      kind: z._default(described(z.enum(['open']), 'Who may enter.'), 'open'),
+      kind: z._default(
+        described(z.enum(['open', 'approve', 'allow', 'password']), "Who may enter; the host's counts."),
+        'open',
+      ),
+      password: z.optional(described(z.string(), "The room's password, which a guest proves to know.")),
+      passwordFile: z.optional(described(z.string(), 'A file that holds it on its first line.')),
+      allow: z._default(
+        described(z.array(publicKey()), 'Public keys to let in, where the kind is allow.').check(
+          z.maxLength(1000, 'at most 1,000 keys are listed'),
+        ),
+        [],
+      ),
     }),
     chat: section({
       history: z._default(
@@ -219,6 +237,17 @@ function hostAndPort(): z.ZodMiniString {
       return port >= 1 && port <= 65535
     }, 'a port is from 1 to 65535'),
   )
+}
+
+function publicKey(): z.ZodMiniString {
+  return z
+    .string()
+    .check(
+      z.refine(
+        (text) => fromBase64(text, 32) !== undefined,
+        'expected a public key, as gonet identity show prints it',
+      ),
+    )
 }
 
 function turnServer(): z.ZodMiniType<TurnServerConfig> {
