@@ -143,7 +143,6 @@ describe('arguments', () => {
     ...LaterCommands.map((name) => [[name]]),
     [['exec', '--', 'ls', '-l']],
     [['leave', '--close']],
-    [['--password-file', 'f', 'create']],
     [['create', '--room', 'x']],
     [['config', 'init']],
   ])('says of %j that it comes later, and exits 2', async (args) => {

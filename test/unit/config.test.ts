@@ -72,7 +72,7 @@ describe('layers', () => {
         loopback: 'auto',
       },
       network: { mode: 'userspace', subnet: 'auto', mtu: 1280 },
-      admission: { kind: 'open' },
+      admission: { kind: 'open', allow: [] },
       chat: { history: 200 },
       log: { level: 'info', format: 'text' },
     })
@@ -257,7 +257,7 @@ describe('problems', () => {
         'network: { mode: tun, mtu: "1280", subnet: 10.0.0.1/8 }',
         'stun: x:1',
         'chat: 5',
-        'admission: { kind: password }',
+        'admission: { kind: invite }',
         'log: { level: [info], format: text }',
       ].join('\n'),
     )
@@ -282,7 +282,7 @@ describe('problems', () => {
       'gonet.yaml:17:44: network.subnet: expected auto or an IPv4 network from /8 to /30, such as 10.20.0.0/16',
       "gonet.yaml:18:1: stun: unknown key (did you mean 'transport.stun'?)",
       'gonet.yaml:19:7: chat: expected a section of keys, found a number',
-      "gonet.yaml:20:20: admission.kind: this version of gonet does not have 'password' yet (it has open)",
+      "gonet.yaml:20:20: admission.kind: this version of gonet does not have 'invite' yet (it has open, approve, allow or password)",
       'gonet.yaml:21:15: log.level: expected silent, error, warn, info or debug, found a list',
       "--set log.level: log.level: expected silent, error, warn, info or debug, found 'loud'",
       '--set nonsense: expected key.path=value',
