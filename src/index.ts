@@ -36,8 +36,11 @@ export type {
 } from './core/signalling-adapter.js'
 export type { TurnServerConfig } from './node/config/schema.js'
 export type { OwnAdapterDefinition } from './node/own-adapter.js'
+export type { Ban } from './room/admission/register.js'
 export type { MessageEvent, PathKind, RoomEvent } from './room/events.js'
+export type { Named } from './room/find-member.js'
 export type { Member, Room } from './room/room.js'
+export type { AdministrativeAct } from './room/room-machine.js'
 
 /** What a configuration file can say (docs/cli.md, Configuration), and what only a program can. */
 export interface RoomOptions
