@@ -145,7 +145,8 @@ class Session {
     } catch (error) {
       if (!(error instanceof GonetError)) throw error
       const advice = error.advice === undefined ? '' : `. ${error.advice}`
-      output.notice(`gonet: nothing was sent: ${explain(error)}${advice}`)
+      const what = interactive && /^\/[a-z]/.test(text) ? 'that was not done' : 'a message was not sent'
+      output.notice(`gonet: ${what}: ${explain(error)}${advice}`)
     }
   }
 

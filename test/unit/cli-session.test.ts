@@ -145,7 +145,7 @@ describe('a session', () => {
     type('invalid', 'fine')
     await settled()
     expect(room.sent).toEqual(['fine'])
-    expect(output.notices).toEqual(['gonet: line 1 was not sent: odd', 'gonet: nothing was sent: No'])
+    expect(output.notices).toEqual(['gonet: line 1 was not sent: odd', 'gonet: a message was not sent: No'])
   })
 
   it('as guest leaves when stdin has ended and all is delivered', async () => {
