@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
+import { admission } from './tables/admission.js'
 import { backends } from './tables/backends.js'
 import { broker } from './tables/broker.js'
 import { chat } from './tables/chat.js'
@@ -13,7 +14,19 @@ import { relay } from './tables/relay.js'
 import { portMapping } from './tables/router.js'
 import { root } from './weakened-program.js'
 
-const all = [backends, broker, chat, flood, input, machine, member, path, portMapping, relay].flat()
+const all = [
+  admission,
+  backends,
+  broker,
+  chat,
+  flood,
+  input,
+  machine,
+  member,
+  path,
+  portMapping,
+  relay,
+].flat()
 
 /** Tests that docs/security.md names and no table does, and why. */
 const Elsewhere: Readonly<Record<string, string>> = {

@@ -281,8 +281,11 @@ export class HostAdmission implements Machine<HostAdmissionEvent, HostAdmissionT
     if (answer.kind === 'done' && answer.message !== undefined) {
       state.answer = { type: 'challenge', bytes: answer.message }
       this.#send(visit, state.answer)
-    } else if (answer.kind === 'unavailable') this.#deny(now, visit, busy())
-    else this.#wrong(now, visit)
+    } else if (answer.kind === 'unavailable') {
+      // Nothing was answered, so nothing was learnt.
+      this.#limiter.giveBack(state.guesser)
+      this.#deny(now, visit, busy())
+    } else this.#wrong(now, visit)
   }
 
   #verified(

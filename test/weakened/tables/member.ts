@@ -46,15 +46,15 @@ export const member: readonly Weakening[] = [
   {
     rule: 'a control message comes from the address of its own tunnel',
     source: 'room/host-room.ts',
-    defence: 'if (member?.tunnel === tunnel) this.#handleControl(now, member, message)',
-    weakened: 'if (member !== undefined) this.#handleControl(now, member, message)',
+    defence: 'else if (isIn && member?.tunnel === tunnel)',
+    weakened: 'else if (isIn && member !== undefined)',
     attack: [members, 'a host > takes no control message that names another member as its sender'],
   },
   {
     rule: 'a guest hears its host only',
     source: 'room/guest-room.ts',
-    defence: 'if (attempt === this.#current && isHost) this.#handleControl(now, message)',
-    weakened: 'if (attempt === this.#current) this.#handleControl(now, message)',
+    defence: 'if (attempt === this.#current && isHost) this.#handleControl(now, attempt, message)',
+    weakened: 'if (attempt === this.#current) this.#handleControl(now, attempt, message)',
     attack: [members, 'a guest > takes no control message from another than its host'],
   },
   {
