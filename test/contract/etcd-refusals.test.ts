@@ -66,7 +66,7 @@ describe.skipIf(etcdMissing !== undefined)('etcd', () => {
     ]
     const { ca } = secure.certificates ?? {}
     const stranger = other.clientCertificate('alice')
-    const cases: [options: Parameters<typeof open>[0], reason: string][] = [
+    const cases: [options: Parameters<typeof open>[0], reason: string | RegExp][] = [
       [
         { endpoints: [secure.url] },
         "etcd's certificate is not signed by an authority that we trust (adapters.etcd.ca)",
@@ -85,7 +85,8 @@ describe.skipIf(etcdMissing !== undefined)('etcd', () => {
       ],
       [
         { endpoints: [plain.url.replace('http', 'https')], ca },
-        'etcd does not agree on TLS, or speaks none on this port (http://)',
+        // As it happens: etcd may close the connection before TLS has made out what it was answered.
+        /speaks none on this port \(http:\/\/\)|speaks no TLS: http:\/\//,
       ],
       [
         { endpoints: [secure.url.replace('https', 'http')] },
@@ -93,7 +94,7 @@ describe.skipIf(etcdMissing !== undefined)('etcd', () => {
       ],
     ]
     const reasons = await Promise.all(cases.map(async ([options]) => (await open(options)).down()))
-    expect(reasons).toEqual(cases.map(([, reason]) => reason))
+    for (const [index, [, reason]] of cases.entries()) expect(reasons[index]).toMatch(reason)
   })
 
   it('that is not there, or hangs, says so', async () => {

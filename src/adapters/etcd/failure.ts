@@ -117,9 +117,8 @@ export function rpcFailure(
   }
   const socket = SocketSayings.find(([part]) => part.test(text))
   if (socket !== undefined) return failure('etcd-unreachable', label, socket[1], error)
-  const words = tls
-    ? 'no connection'
-    : 'the connection was closed (perhaps it is no etcd, or expects TLS: https://)'
+  const other = tls ? 'speaks no TLS: http://' : 'expects TLS: https://'
+  const words = `the connection was closed (perhaps it is no etcd, or ${other})`
   return failure('etcd-unreachable', label, words, error)
 }
 
