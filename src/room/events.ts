@@ -38,8 +38,8 @@ export type RoomEvent =
     }
   /** Somebody asks the host to be let in. */
   | { readonly event: 'asks'; readonly name: string; readonly key: string; readonly remote: string }
-  /** The guest is not in yet: the host's user is asked, or the guest's for the password. */
-  | { readonly event: 'waiting'; readonly for: 'approval' | 'password' }
+  /** The guest is not in yet: the host's user is asked. */
+  | { readonly event: 'waiting'; readonly for: 'approval' }
   | { readonly event: 'delivered'; readonly id: string }
   | { readonly event: 'refused'; readonly code: string; readonly message: string }
   | { readonly event: 'error'; readonly code: string; readonly message: string }

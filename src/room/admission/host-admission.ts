@@ -97,10 +97,6 @@ export class HostAdmission implements Machine<HostAdmissionEvent, HostAdmissionT
     this.#options = options
   }
 
-  get kind(): AdmissionKind {
-    return this.#options.kind
-  }
-
   /** Those that a person is asked about, the longest waiting first. */
   get waiting(): readonly Visitor[] {
     return Array.from(this.#quarantine)
@@ -184,20 +180,16 @@ export class HostAdmission implements Machine<HostAdmissionEvent, HostAdmissionT
     else if (state.name === 'verifying') this.#verified(now, visit, state, answer)
   }
 
-  /** Lets somebody in that waits. @returns whether there was somebody */
-  approve(key: string): boolean {
-    const visits = this.#waitingWith(key)
-    for (const visit of visits) this.#admit(visit, new Uint8Array())
-    return visits.length > 0
+  /** Lets somebody in that waits. */
+  approve(key: string): void {
+    for (const visit of this.#waitingWith(key)) this.#admit(visit, new Uint8Array())
   }
 
-  /** Turns somebody away that waits. @returns whether there was somebody */
-  deny(now: number, key: string): boolean {
-    const visits = this.#waitingWith(key)
-    for (const visit of visits) {
+  /** Turns somebody away that waits. */
+  deny(now: number, key: string): void {
+    for (const visit of this.#waitingWith(key)) {
       this.#deny(now, visit, { code: 'not-approved', text: 'The host did not let you in' })
     }
-    return visits.length > 0
   }
 
   /** Tells somebody who is in that they are not any more. Their tunnel stays until they have heard it. */
