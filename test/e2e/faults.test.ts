@@ -107,6 +107,7 @@ describe.skipIf(mosquittoMissing !== undefined)('a room', () => {
         rmSync(filler)
         alice.type('there is room again')
         expect(await host.next('message')).toMatchObject({ text: 'there is room again' })
+        while (texts(alice).length < 5) await alice.next('message')
         alice.signal('SIGTERM')
         const { code, stderr } = await alice.finished
         expect([code, complaints(stderr).length]).toEqual([0, 1])
