@@ -45,6 +45,8 @@ const RejoinMs = 10_000
 /** Join and answer, and as much again for backends that are slower than they should be. */
 const RejoinLatencies = 4
 const RejoinLimitMs = 60_000
+/** What the host says in the chat before its first roster has come waits for it; the host repeats the rest. */
+const EarlyChatLimit = 64
 const PinName = 'host'
 /** A host that says so means it: a guest that was in the room does not try again. */
 const FinalRefusals: ReadonlySet<string> = new Set(['banned', 'kicked', 'not-allowed'])
@@ -90,6 +92,7 @@ export class GuestRoom extends MemberMachine {
   #rejoinAfterMs: number
   #wasWelcomed = false
   #joined = false
+  #earlyChat: Uint8Array[] = []
   #hostOnline = false
   #heardAt = 0
   #stateAt: number | undefined
@@ -440,12 +443,12 @@ export class GuestRoom extends MemberMachine {
   #handleMemberControl(now: number, message: Exclude<ControlMessage, { readonly type: 'admission' }>): void {
     switch (message.type) {
       case 'chat':
-        if (this.#current !== undefined) {
-          this.chat.handlePayload(now, toBase64(this.#current.beacon.publicKey), message.payload)
-        }
+        if (this.#joined) this.#takeChat(now, message.payload)
+        else if (this.#earlyChat.length < EarlyChatLimit) this.#earlyChat.push(message.payload)
         break
       case 'roster':
         this.#takeRoster(now, message)
+        for (const payload of this.#joined ? this.#earlyChat.splice(0) : []) this.#takeChat(now, payload)
         break
       case 'state':
         if (this.#joined) this.#hostReturned()
@@ -461,6 +464,11 @@ export class GuestRoom extends MemberMachine {
       case 'leave-ack':
         if (this.isLeaving) this.end(now)
     }
+  }
+
+  #takeChat(now: number, payload: Uint8Array): void {
+    if (this.#current === undefined) return
+    this.chat.handlePayload(now, toBase64(this.#current.beacon.publicKey), payload)
   }
 
   #takeRoster(now: number, fragment: RosterFragment): void {

@@ -110,6 +110,20 @@ describe('a room', () => {
     expect(host.of('message').map(({ text, late }) => [text, late])).toEqual([['six', undefined]])
   })
 
+  it('shows no message before it has said that the guest is in, whatever is lost on the way', () => {
+    const simulated = new SimulatedRoom('history first', Storm)
+    const { internet } = simulated
+    const host = simulated.startHost()
+    internet.post(host, 'before you came')
+    const guests = Array.from({ length: 20 }, (_, index) => simulated.startGuest(`guest ${index}`))
+    internet.runUntil('all know', 60_000, () => guests.every(({ texts }) => texts.includes('before you came')))
+    for (const guest of guests) {
+      const shown = guest.events.filter(({ event }) => event === 'joined' || event === 'message')
+      expect(shown[0]?.event).toBe('joined')
+      expect(guest.of('message')[0]?.address).toBe(host.machine.members[0]?.address)
+    }
+  })
+
   it('tells who comes and who leaves', () => {
     const simulated = new SimulatedRoom('coming and going', Calm)
     const { internet } = simulated
