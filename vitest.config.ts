@@ -8,7 +8,8 @@ const config: ViteUserConfig = defineConfig({
     setupFiles: ['test/fuzz/seed.ts'],
     testTimeout: 20_000,
     hookTimeout: 60_000,
-    maxWorkers: 2,
+    // Most of the time goes to waiting for real servers, not to computing: more than there are cores of a small machine.
+    maxWorkers: 3,
   },
 })
 
