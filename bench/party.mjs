@@ -2,6 +2,7 @@
 //   fork('bench/party.mjs', ['broker' | 'host' | 'guests']), then requests (bench/child.mjs)
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { fileURLToPath } from 'node:url'
 import { Aedes } from 'aedes'
 import { createRoom, joinRoom } from '../dist/lib/index.js'
@@ -56,9 +57,19 @@ const roomOptions = (url, folder, name) => {
 
 function host() {
   let room
+  const delays = monitorEventLoopDelay({ resolution: 1 })
   serve({
-    create: async ({ url, folder }) => {
-      room = await createRoom({ ...roomOptions(url, folder, 'host'), room: 'new' })
+    watchLoop: () => {
+      delays.reset()
+      delays.enable()
+    },
+    /** For how long, in ms, nothing else could run since `watchLoop`, at the most. */
+    loopBlockedMs: () => {
+      delays.disable()
+      return delays.max / 1e6
+    },
+    create: async ({ url, folder, admission }) => {
+      room = await createRoom({ ...roomOptions(url, folder, 'host'), room: 'new', admission })
       void readAll(room)
       return room.id
     },
@@ -73,13 +84,13 @@ function host() {
 function guests() {
   const rooms = new Map()
   serve({
-    join: async ({ room, url, folder, names }) => {
+    join: async ({ room, url, folder, names, admission }) => {
       const startedAt = Date.now()
       const [joinedAt, failures] = [[], []]
       await Promise.all(
         names.map(async (name) => {
           try {
-            const joined = await joinRoom(room, roomOptions(url, folder, name))
+            const joined = await joinRoom(room, { ...roomOptions(url, folder, name), admission })
             joinedAt.push(Date.now())
             rooms.set(name, joined)
             void readAll(joined)

@@ -44,7 +44,7 @@ export type { AdministrativeAct } from './room/room-machine.js'
 
 /** What a configuration file can say (docs/cli.md, Configuration), and what only a program can. */
 export interface RoomOptions
-  extends Pick<PartialConfig, 'name' | 'adapters' | 'transport' | 'network' | 'chat'> {
+  extends Pick<PartialConfig, 'name' | 'adapters' | 'transport' | 'network' | 'admission' | 'chat'> {
   /** Signalling backends: names, paths of modules with an adapter of your own, or such adapters themselves. */
   readonly signal?: readonly (string | OwnAdapterDefinition)[] | undefined
   /** A configuration file. Default: none, not even those that the command finds by itself. */
@@ -97,11 +97,11 @@ async function settings(options: RoomOptions): Promise<OpenRoomOptions> {
 
 /** A library takes nothing from the environment: what a program asks for is what it gets. */
 async function load({ config, ...options }: RoomOptions): Promise<LoadedConfig> {
-  const { name, adapters, transport, network, chat } = options
+  const { name, adapters, transport, network, admission, chat } = options
   const { signal, ownAdapters } = await readSignal(options.signal)
   return loadConfig({
     file: config ?? false,
-    flags: { name, signal, adapters, transport, network, chat },
+    flags: { name, signal, adapters, transport, network, admission, chat },
     environment: {},
     cwd: process.cwd(),
     adapterSchemas,

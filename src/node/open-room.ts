@@ -92,7 +92,7 @@ export async function openGuestRoom(reference: string, options: OpenRoomOptions)
   const { password } = await resolveAdmission(loaded, 'guest')
   const lock = state.lockGuest(room)
   const prove = (): Promise<PasswordProof> =>
-    Promise.resolve(guestPassword(async () => password ?? (await options.askPassword?.())))
+    Promise.resolve(guestPassword(password ?? (async () => options.askPassword?.())))
   return open(options, composition, { id: room, lock, prove }, (shared) => {
     const host = { ...(hostKey && { hostKey }), ...(hostDigits !== undefined && { hostDigits }) }
     return new GuestRoom({

@@ -536,6 +536,7 @@ function readPin(store: Store): Uint8Array | undefined {
 }
 
 function adviceFor(code: string, room: RoomId): ErrorDetails {
+  if (code === 'password-needed') return { advice: 'Give it with --password-file FILE or GONET_PASSWORD' }
   if (code !== 'host-key-changed') return {}
   const file = `joined/${room}/data/${PinName}`
   return {

@@ -71,6 +71,16 @@ describe.skipIf(mosquittoMissing !== undefined)('the library', () => {
     await host.leave()
   })
 
+  it('lets in who has the password', async () => {
+    const host = await createRoom({ ...options, admission: { password: 'open sesame' } })
+    const wrong = { ...options, state: join(folder, 'stranger'), admission: { password: 'open barley' } }
+    await expect(joinRoom(host.id, wrong)).rejects.toMatchObject({ code: 'password-wrong' })
+    const guest = await joinRoom(host.id, { ...options, admission: { password: 'open sesame' } })
+    expect(guest.members).toHaveLength(2)
+    await guest.leave()
+    await host.leave()
+  })
+
   it('rejects with what is wrong, and leaves nothing running', async () => {
     await expect(joinRoom('nonsense', options)).rejects.toThrow(UsageError)
     await expect(createRoom({ ...options, timeoutMs: Number.NaN })).rejects.toThrow(UsageError)

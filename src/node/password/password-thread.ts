@@ -11,14 +11,17 @@ const MaxWaiting = 64
 
 /**
  * Proves a guest's password.
- * @param password asked for once, when the host wants it; undefined where there is none
+ * @param password what the user gave, whose thread starts at once, while the host is looked for; or what asks for it,
+ *   once, when the host wants it, and comes to undefined where there is none
  */
-export function guestPassword(password: () => Promise<string | undefined>): PasswordProof {
-  return new PasswordThread(async (thread) => {
-    const given = await password()
+export function guestPassword(password: string | (() => Promise<string | undefined>)): PasswordProof {
+  const proof = new PasswordThread(async (thread) => {
+    const given = typeof password === 'string' ? password : await password()
     if (given !== undefined) thread().post({ kind: 'guest', password: given })
     return given !== undefined
   })
+  if (typeof password === 'string') void proof.begin()
+  return proof
 }
 
 /**
@@ -61,9 +64,14 @@ class PasswordThread implements PasswordProof {
     return answer !== undefined && 'record' in answer ? answer : undefined
   }
 
-  async perform(request: Exclude<PasswordRequest, { readonly kind: 'forget' }>): Promise<PasswordAnswer> {
+  /** Prepares for the first request. */
+  begin(): Promise<boolean> {
     this.#begun ??= this.#begin(() => this.#started()).catch(() => false)
-    const answer = (await this.#begun) && !this.#isClosed ? await this.#started().ask(request) : undefined
+    return this.#begun
+  }
+
+  async perform(request: Exclude<PasswordRequest, { readonly kind: 'forget' }>): Promise<PasswordAnswer> {
+    const answer = (await this.begin()) && !this.#isClosed ? await this.#started().ask(request) : undefined
     return answer !== undefined && 'kind' in answer ? answer : { kind: 'unavailable' }
   }
 
