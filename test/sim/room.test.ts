@@ -116,7 +116,9 @@ describe('a room', () => {
     const host = simulated.startHost()
     internet.post(host, 'before you came')
     const guests = Array.from({ length: 20 }, (_, index) => simulated.startGuest(`guest ${index}`))
-    internet.runUntil('all know', 60_000, () => guests.every(({ texts }) => texts.includes('before you came')))
+    internet.runUntil('all know', 60_000, () =>
+      guests.every(({ texts }) => texts.includes('before you came')),
+    )
     for (const guest of guests) {
       const shown = guest.events.filter(({ event }) => event === 'joined' || event === 'message')
       expect(shown[0]?.event).toBe('joined')
