@@ -8,6 +8,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { build } from 'esbuild'
+import { lateBuiltins } from './late-builtins.mjs'
 import { nativePackages } from './native-packages.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -158,7 +159,7 @@ async function buildCommand() {
       entryPoints: [join(root, 'src', 'cli', 'run.ts')],
       outfile: join(bin, 'command.cjs'),
       ...cached,
-      plugins: [seldomApart, importsApart, threadApart],
+      plugins: [seldomApart, importsApart, threadApart, lateBuiltins],
     }),
     build({ ...common, entryPoints: [thread], outfile: join(bin, 'password-thread.cjs') }),
     build({
@@ -176,6 +177,7 @@ async function buildCommand() {
       plugins: [
         asRequired,
         etcdParsed,
+        lateBuiltins,
         nativePackages(['sodium-native', 'udx-native'], '@hyperswarm/dht', root),
       ],
     }),
