@@ -1,5 +1,5 @@
 /**
- * The log's copy on disk: what is new is there a few ms later, before anybody is told that it is here. A disk
+ * The log's copy on disk: what is new is there at once or a few ms later, before anybody is told that it is here. A disk
  * that fails is tried again; meanwhile the log goes on in memory.
  */
 import { GonetError } from '../core/errors.js'
@@ -9,7 +9,7 @@ import { Journal, type JournalContent } from './journal.js'
 import type { ChatLog } from './log.js'
 import type { Base } from './vector.js'
 
-/** What came in is on disk after this at the latest. */
+/** What comes in is on disk at once; what comes in so soon after that is gathered. */
 const FlushMs = 5
 /** When a disk that failed is tried again. */
 const FlushRetryMs = 5000
@@ -26,6 +26,7 @@ export class KeptLog {
   readonly #journal: Journal
   readonly #beside: KeptLogOptions['beside']
   #flushAt: number | undefined
+  #flushedAt = -Infinity
   /** Whether the disk lacks what appending cannot add. */
   #rewriteNeeded = false
   #hasFailed = false
@@ -108,7 +109,7 @@ export class KeptLog {
   }
 
   noteNews(now: number): void {
-    this.#flushAt ??= now + FlushMs
+    this.#flushAt ??= Math.max(now, this.#flushedAt + FlushMs)
   }
 
   /** Notes that something is to be told: not before the disk has it. */
@@ -124,6 +125,7 @@ export class KeptLog {
   /** Has what is new on disk. @returns whether the disk works; undefined where it was not its time */
   handleTimeout(now: number, onFailure: (error: GonetError) => void): boolean | undefined {
     if (this.#flushAt === undefined || (this.#hasFailed && now < this.#flushAt)) return undefined
+    this.#flushedAt = now
     this.flush(onFailure)
     if (this.#hasFailed) this.#flushAt = now + FlushRetryMs
     return !this.#hasFailed

@@ -52,6 +52,21 @@ describe('the disk', () => {
     expect(acknowledged).toBe(30)
   })
 
+  it('has what comes in at once, though not every entry by itself', () => {
+    const [net, hub, one] = newRoom(1, 'at once') as [ChatNet, Node, Node]
+    const writtenAt: number[] = []
+    hub.store.onWrite = () => void writtenAt.push(net.now)
+    const start = net.now
+    for (let index = 0; index < 20; index += 1) {
+      net.post(one, `${index}`)
+      net.run(1)
+    }
+    net.run(100)
+    expect(hub.shown).toHaveLength(20)
+    expect(writtenAt[0]).toBe(start + 10)
+    expect(writtenAt.length).toBeLessThan(10)
+  })
+
   it('that is full lets nothing be posted', () => {
     const [net, hub, one] = newRoom(1, 'full') as [ChatNet, Node, Node]
     net.post(one, 'before')
