@@ -170,9 +170,15 @@ export class Neighbour {
     this.#sayAt(now + AcknowledgeMs)
   }
 
-  /** Notes that something was posted here, whose delivery is awaited. */
-  notePosted(now: number): void {
+  /**
+   * Notes that an entry was posted here, whose delivery is awaited. It is sent even before it is known what the other
+   * has: this it lacks.
+   */
+  notePosted(now: number, entry: Entry): void {
     this.#compareAt = Math.min(this.#compareAt, now + DeliveryMs)
+    if (this.#isKnown || this.#inFlightCount >= MaxInFlight) return
+    this.#send(now, entry)
+    this.#scheduleResend()
   }
 
   /** Has the other asked whether there is more to come: entries here wait for their parents. */
@@ -329,17 +335,18 @@ export class Neighbour {
       if (this.#inFlightCount >= MaxInFlight) return false
       const entry = log.entry(stream, sequence)
       if (entry === undefined) return true
-      this.#noteSent(now, stream, sequence)
-      for (const fragment of fragmentEntry(entry)) this.#options.transmit(fragment)
+      this.#send(now, entry)
     }
     return true
   }
 
-  #noteSent(now: number, stream: string, sequence: number): void {
+  #send(now: number, entry: Entry): void {
+    const { stream, sequence } = entry
     const sent = this.#inFlight.get(stream) ?? new Map<number, number>()
     this.#inFlight.set(stream, sent)
     this.#inFlightCount += 1
     sent.set(sequence, now)
+    for (const fragment of fragmentEntry(entry)) this.#options.transmit(fragment)
   }
 
   #compare(now: number): void {

@@ -125,7 +125,7 @@ export class ChatReplica implements Machine<ChatEvent, ChatTransmit> {
     this.#added(now, entry, undefined)
     this.#kept.noteKept()
     for (const { sync } of this.#links.values()) {
-      sync.notePosted(now)
+      sync.notePosted(now, entry)
       this.#schedule(sync)
     }
     return entry.id
