@@ -7,6 +7,7 @@ import { decodeIpv4, encodeIpv4 } from '../../src/transports/ip/ipv4.js'
 import { decodeIpv6, encodeIpv6 } from '../../src/transports/ip/ipv6.js'
 import { UserspaceStack } from '../../src/transports/ip/stack.js'
 import { decodeUdp, encodeUdp } from '../../src/transports/ip/udp.js'
+import { concernsUdpPort } from '../../src/transports/ip/udp-ports.js'
 
 const random = { bytes: (length: number) => new Uint8Array(length), fraction: () => 0 }
 const v4 = [parseAddress('10.1.0.2')!, parseAddress('10.1.0.1')!] as const
@@ -46,6 +47,37 @@ test('decoders throw nothing but DecodeError, and return no more than they were 
     { numRuns: 3000 },
   )
 })
+
+test('what a stack would take for a port concerns that port, whatever it is', () => {
+  fc.assert(
+    fc.property(
+      packets,
+      fc.uint8Array({ maxLength: 60 }),
+      fc.constantFrom(0, 43, 44, 51, 60),
+      (bytes, more, next) => {
+        for (const each of [bytes, behind(bytes, more, next)]) {
+          const concerns = concernsUdpPort(each, 4242)
+          const stack = new UserspaceStack({ addresses: ['10.1.0.1', 'fd00::1'], mtu: 1280, random })
+          stack.bindUdp(4242)
+          stack.handlePacket(0, each)
+          if (stack.pollEvent() !== undefined) expect(concerns).toBe(true)
+        }
+      },
+    ),
+    { numRuns: 3000 },
+  )
+})
+
+/** The packet with an extension header put before what it carries, where it is IPv6. */
+function behind(bytes: Uint8Array, more: Uint8Array, next: number): Uint8Array {
+  if (bytes.length < 40 || bytes[0]! >> 4 !== 6) return bytes
+  const header = new Uint8Array(8 * (1 + (more.length >> 3)))
+  header.set(more.subarray(0, header.length))
+  header.set([bytes[6]!, header.length / 8 - 1])
+  const packet = Uint8Array.of(...bytes.subarray(0, 40), ...header, ...bytes.subarray(40)).with(6, next)
+  new DataView(packet.buffer).setUint16(4, packet.length - 40)
+  return packet
+}
 
 test('the stack takes anything, answers at most one packet, and accounts for each', () => {
   fc.assert(

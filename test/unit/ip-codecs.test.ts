@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { formatAddress, isUnicastSource, parseAddress } from '../../src/transports/ip/address.js'
 import { checksumOf, sumOfWords } from '../../src/transports/ip/checksum.js'
-import { decodeEcho, encodeEcho, encodePortUnreachable } from '../../src/transports/ip/icmp.js'
+import { decodeEcho, encodeEcho, encodeError } from '../../src/transports/ip/icmp.js'
 import { decodeIpv4, encodeIpv4 } from '../../src/transports/ip/ipv4.js'
 import { decodeIpv6, encodeIpv6 } from '../../src/transports/ip/ipv6.js'
 import type { IpPacket } from '../../src/transports/ip/packet.js'
@@ -154,10 +154,10 @@ test('an echo request as Linux sends it, and ICMPv6 with its pseudo-header', () 
 })
 
 test('port unreachable has its numbers in both families', () => {
-  expect([...encodePortUnreachable(v4.source, v4.destination, hex('aa')).payload.subarray(0, 2)]).toEqual([
-    3, 3,
-  ])
-  const packet = encodePortUnreachable(v6.source, v6.destination, hex('aa'))
+  expect([
+    ...encodeError(v4.source, v4.destination, 'port-unreachable', hex('aa')).payload.subarray(0, 2),
+  ]).toEqual([3, 3])
+  const packet = encodeError(v6.source, v6.destination, 'port-unreachable', hex('aa'))
   expect([...packet.payload.subarray(0, 2)]).toEqual([1, 4])
   expect(decodeEcho(packet)).toBeUndefined()
 })

@@ -1,4 +1,4 @@
-/** The messages of ICMP (RFC 792) and ICMPv6 (RFC 4443) that a host with nothing but UDP needs. */
+/** The messages of ICMP (RFC 792) and ICMPv6 (RFC 4443) that a host with nothing but UDP needs, and a router. */
 import { DecodeError } from '../../core/errors.js'
 import { checksumOf, sumOfPseudoHeader, sumOfWords } from './checksum.js'
 import { type IpPacket, IpProtocol } from './packet.js'
@@ -9,16 +9,17 @@ const Icmp = {
   protocol: IpProtocol.icmp,
   echoRequest: 8,
   echoReply: 0,
-  destinationUnreachable: 3,
-  portUnreachable: 3,
+  errors: { 'port-unreachable': [3, 3], 'address-unreachable': [3, 1], 'hop-limit-exceeded': [11, 0] },
 } as const
 const Icmpv6 = {
   protocol: IpProtocol.icmpv6,
   echoRequest: 128,
   echoReply: 129,
-  destinationUnreachable: 1,
-  portUnreachable: 4,
+  errors: { 'port-unreachable': [1, 4], 'address-unreachable': [1, 3], 'hop-limit-exceeded': [3, 0] },
 } as const
+
+/** Why a packet got no further. */
+export type IcmpError = 'port-unreachable' | 'address-unreachable' | 'hop-limit-exceeded'
 
 export interface Echo {
   readonly kind: 'request' | 'reply'
@@ -39,16 +40,15 @@ export function encodeEcho(source: Uint8Array, destination: Uint8Array, echo: Ec
   return withChecksum(source, destination, body)
 }
 
-/** @param quote the beginning of the packet that found no port, its IP header included */
-export function encodePortUnreachable(
+/** @param quote the beginning of the packet that got no further, its IP header included */
+export function encodeError(
   source: Uint8Array,
   destination: Uint8Array,
+  error: IcmpError,
   quote: Uint8Array,
 ): IpPacket {
-  const numbers = numbersFor(source)
   const body = new Uint8Array(IcmpHeaderBytes + quote.length)
-  body[0] = numbers.destinationUnreachable
-  body[1] = numbers.portUnreachable
+  body.set(numbersFor(source).errors[error])
   body.set(quote, IcmpHeaderBytes)
   return withChecksum(source, destination, body)
 }

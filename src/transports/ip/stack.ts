@@ -1,8 +1,8 @@
-import { DecodeError, UsageError } from '../../core/errors.js'
+import { DecodeError, GonetError, UsageError } from '../../core/errors.js'
 import { earliest, type Machine, type SocketAddress } from '../../core/machine.js'
 import type { Random } from '../../core/ports.js'
 import { formatAddress, isUnicastSource, parseAddress } from './address.js'
-import { decodeEcho, encodeEcho, encodePortUnreachable, IcmpHeaderBytes } from './icmp.js'
+import { decodeEcho, encodeEcho, encodeError, type IcmpError, IcmpHeaderBytes } from './icmp.js'
 import { decodeIpv4, encodeIpv4 } from './ipv4.js'
 import { decodeIpv6, encodeIpv6 } from './ipv6.js'
 import { type IpPacket, IpProtocol } from './packet.js'
@@ -168,6 +168,24 @@ export class UserspaceStack implements Machine<StackEvent, Uint8Array> {
     if (dropped !== undefined) this.#drop(dropped)
   }
 
+  /**
+   * Tells the sender of a packet that was on its way through this machine why it got no further, from the first of
+   * our addresses of its family. Nobody is told of a fragment, an error, or what cannot be answered (RFC 1122 section
+   * 3.2.2, RFC 4443 section 2.4 (e)); not more often than 10 times a second.
+   */
+  refuse(now: number, error: IcmpError, bytes: Uint8Array): void {
+    try {
+      const packet = decodePacket(bytes)
+      const icmp = packet.source.length === 4 ? IpProtocol.icmp : IpProtocol.icmpv6
+      const isAnswerable = isUnicastSource(packet.source) && isUnicastSource(packet.destination)
+      if (!isAnswerable || (packet.protocol === icmp && decodeEcho(packet) === undefined)) return
+      this.#sendError(now, error, packet, this.#sourceFor(packet.source, undefined), bytes)
+    } catch (failure) {
+      if (!(failure instanceof GonetError)) throw failure
+      this.#drop(failure.code)
+    }
+  }
+
   handleTimeout(now: number): void {
     for (const [sequence, { handle, address, deadline }] of this.#pendingEchoes) {
       if (deadline > now) continue
@@ -190,7 +208,7 @@ export class UserspaceStack implements Machine<StackEvent, Uint8Array> {
 
   /** Returns why the packet was dropped, where it was. */
   #receive(now: number, bytes: Uint8Array): string | undefined {
-    const packet = (bytes[0] ?? 0) >> 4 === 6 ? decodeIpv6(bytes) : decodeIpv4(bytes)
+    const packet = decodePacket(bytes)
     const local = formatAddress(packet.destination)
     // What comes to a multicast or broadcast address ends here, so nothing below ever answers it.
     if (!this.#addresses.has(local)) return 'destination-not-ours'
@@ -203,7 +221,7 @@ export class UserspaceStack implements Machine<StackEvent, Uint8Array> {
   #receiveUdp(now: number, packet: IpPacket, local: string, bytes: Uint8Array): string | undefined {
     const { sourcePort, destinationPort, payload } = decodeUdp(packet)
     if (!this.#ports.has(destinationPort)) {
-      this.#sendPortUnreachable(now, packet, bytes)
+      this.#sendError(now, 'port-unreachable', packet, packet.destination, bytes)
       return 'udp-port-unbound'
     }
     if (this.#events.length >= QueueLimit) return 'event-queue-full'
@@ -236,7 +254,7 @@ export class UserspaceStack implements Machine<StackEvent, Uint8Array> {
     return undefined
   }
 
-  #sendPortUnreachable(now: number, packet: IpPacket, bytes: Uint8Array): void {
+  #sendError(now: number, error: IcmpError, packet: IpPacket, from: Uint8Array, bytes: Uint8Array): void {
     const elapsedMs = now - (this.#unreachableAt ?? now)
     this.#unreachableAt = now
     this.#unreachableTokens = Math.min(
@@ -251,7 +269,7 @@ export class UserspaceStack implements Machine<StackEvent, Uint8Array> {
     const limit = packet.source.length === 4 ? LargestErrorV4 : LargestErrorV6
     const headers = ipHeaderBytes(packet.source) + IcmpHeaderBytes
     const quote = bytes.subarray(0, Math.min(limit, this.#mtu) - headers)
-    this.#transmit(encodePortUnreachable(packet.destination, packet.source, quote))
+    this.#transmit(encodeError(from, packet.source, error, quote))
   }
 
   #sourceFor(destination: Uint8Array, wanted: string | undefined): Uint8Array {
@@ -278,6 +296,10 @@ export class UserspaceStack implements Machine<StackEvent, Uint8Array> {
   #drop(reason: string): void {
     this.#dropped.set(reason, (this.#dropped.get(reason) ?? 0) + 1)
   }
+}
+
+function decodePacket(bytes: Uint8Array): IpPacket {
+  return (bytes[0] ?? 0) >> 4 === 6 ? decodeIpv6(bytes) : decodeIpv4(bytes)
 }
 
 function ipHeaderBytes(address: Uint8Array): number {

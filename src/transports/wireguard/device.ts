@@ -216,6 +216,13 @@ export class Device implements Machine<DeviceEvent, DeviceTransmit> {
     return true
   }
 
+  /** The peer whose allowed addresses hold the destination of an inner IP packet; undefined where it is nobody's. */
+  peerFor(packet: Uint8Array): string | undefined {
+    const header = readInnerHeader(packet)
+    if (header === undefined) return undefined
+    return this.#allowedAddresses.lookup(packet, header.destinationOffset, header.addressLength)?.id
+  }
+
   /**
    * Whether a datagram is for this device and no other: it names one of its indices, or is a handshake to its
    * public key. Nothing changes, and nothing is counted.
