@@ -15,6 +15,8 @@ const MaxRemembered = 4096
 /** Addresses given out at a time, before those that can be reclaimed are. */
 const MaxLeases = 2 * MaxRemembered
 const StoreName = 'addresses'
+/** Of a room's IPv6 network, in bits. */
+export const PrefixLength6 = 64
 
 /** An IPv4 network: its first address as a 32-bit number, and its prefix length in bits (8 to 30). */
 export interface Subnet {
@@ -93,10 +95,19 @@ export function numberIn(subnet: Subnet, address: string): number | undefined {
 
 /** The unique local IPv6 address (RFC 4193) of a member: 40 bits from the room, 64 from the key. */
 export function memberAddress6(crypto: Pick<Crypto, 'sha256'>, room: RoomId, key: Uint8Array): string {
-  const network = crypto.sha256(utf8(`gonet/1 network ${room}`)).subarray(0, 5)
   const member = crypto.sha256(concatenate(utf8('gonet/1 member'), key)).subarray(0, 8)
-  const bytes = concatenate(Uint8Array.of(0xfd), network, new Uint8Array(2), member)
-  return ipaddr.fromByteArray(Array.from(bytes)).toString()
+  return ipaddr.fromByteArray(Array.from(concatenate(networkBytes6(crypto, room), member))).toString()
+}
+
+/** The IPv6 network that all members of a room are in, in CIDR notation. */
+export function roomNetwork6(crypto: Pick<Crypto, 'sha256'>, room: RoomId): string {
+  const bytes = concatenate(networkBytes6(crypto, room), new Uint8Array(8))
+  return `${ipaddr.fromByteArray(Array.from(bytes)).toString()}/${PrefixLength6}`
+}
+
+function networkBytes6(crypto: Pick<Crypto, 'sha256'>, room: RoomId): Uint8Array {
+  const network = crypto.sha256(utf8(`gonet/1 network ${room}`)).subarray(0, 5)
+  return concatenate(Uint8Array.of(0xfd), network, new Uint8Array(2))
 }
 
 interface Lease {

@@ -2,6 +2,7 @@
  * What the core and the protocol machines need from outside. Implementations stand in src/node, and in
  * test/sim for the simulated internet.
  */
+import type { GonetError } from './errors.js'
 import type { SocketAddress } from './machine.js'
 
 /** Monotonic time and timers, for code that waits. Machines never see it: they get `now` as an argument. */
@@ -101,6 +102,34 @@ export interface UdpSocket {
   send(bytes: Uint8Array, destination: SocketAddress): void
   onDatagram(listener: (bytes: Uint8Array, source: SocketAddress) => void): void
   /** Idempotent. */
+  close(): Promise<void>
+}
+
+/** An address of an interface, and the prefix length, in bits, of the network that it is in. */
+export interface InterfaceAddress {
+  readonly address: string
+  readonly prefixLength: number
+}
+
+/** The network interface through which this machine's programs reach a room. */
+export interface IpInterface {
+  /**
+   * Begins to read. Call it once.
+   * @param onPackets takes whole IP packets of programs, several at a time, which belong to it
+   * @param onLost called where somebody else has removed the interface
+   */
+  start(onPackets: (packets: readonly Uint8Array[]) => void, onLost: (failure: GonetError) => void): void
+  /** Best effort: what the system does not take is lost. @param packet may be reused after the call */
+  write(packet: Uint8Array): void
+  /**
+   * Gives it these addresses and no others, and brings it up.
+   * @returns what it has to do without
+   * @throws GonetError `interface-failed`
+   */
+  configure(addresses: readonly InterfaceAddress[]): Promise<readonly GonetError[]>
+  /** Whether what this process sends to an address would go through the interface, and so through the tunnels. */
+  leadsTo(address: string): boolean
+  /** Takes it down. Idempotent. */
   close(): Promise<void>
 }
 

@@ -2,6 +2,7 @@
 import { Counters } from '../core/bounded.js'
 import { DecodeError } from '../core/errors.js'
 import type { Random } from '../core/ports.js'
+import type { IcmpError } from '../transports/ip/icmp.js'
 import { UserspaceStack } from '../transports/ip/stack.js'
 import { type ControlMessage, ControlPort, readControl, writeControl } from './control.js'
 import type { Underlay } from './underlay.js'
@@ -58,6 +59,12 @@ export class ControlChannel {
       }
     }
     return received
+  }
+
+  /** Tells the sender of a packet why it got no further. Best effort. */
+  refuse(now: number, error: IcmpError, packet: Uint8Array): void {
+    this.#stack.refuse(now, error, packet)
+    this.#drain(now)
   }
 
   handleTimeout(now: number): void {

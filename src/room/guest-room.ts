@@ -9,7 +9,14 @@ import { formatKey } from '../core/identity.js'
 import type { RoomReference } from '../core/invite.js'
 import { earliest } from '../core/machine.js'
 import type { Beacon, Welcome } from '../core/messages.js'
-import { hostAddress, memberAddress6, parseSubnet, subnetContains } from '../core/overlay.js'
+import {
+  hostAddress,
+  memberAddress6,
+  PrefixLength6,
+  parseSubnet,
+  roomNetwork6,
+  subnetContains,
+} from '../core/overlay.js'
 import type { PasswordAnswer } from '../core/password-proof.js'
 import type { Store } from '../core/ports.js'
 import type { RoomId } from '../core/room-id.js'
@@ -111,6 +118,7 @@ export class GuestRoom extends MemberMachine {
       addresses: [memberAddress6(crypto, room, identity.publicKey)],
       // The host lets in only what members wrote; their signatures are checked here all the same.
       chat: { accepts: () => true, hub: false },
+      forwards: false,
     })
     this.#options = options
     this.#isPinned = pinnedKey !== undefined
@@ -150,6 +158,10 @@ export class GuestRoom extends MemberMachine {
   handlePassword(now: number, id: string, answer: PasswordAnswer): void {
     if (this.#current?.id === id) this.#current.admission?.handlePassword(now, answer)
     this.collect(now)
+  }
+
+  protected mayReach(peer: string): boolean {
+    return this.#current?.id === peer && this.#current.isIn
   }
 
   protected startSignalling(): void {
@@ -194,6 +206,7 @@ export class GuestRoom extends MemberMachine {
     if (attempt === undefined) return
     switch (event.type) {
       case 'packet':
+        if (this.mayReach(event.peer) && this.router.handleFromRoom(now, event.bytes)) break
         for (const { from, message } of this.control.handlePacket(now, event.bytes)) {
           const isHost = from === this.#hostAddress6(attempt.beacon.publicKey)
           if (attempt === this.#current && isHost) this.#handleControl(now, attempt, message)
@@ -317,7 +330,9 @@ export class GuestRoom extends MemberMachine {
     }
     const local = { device: attempt.device, ice: attempt.ice, initiator: true }
     const peer = { wireguard: welcome.wireguard, presharedKey, ...remote }
-    if (!this.underlay.addPeer(now, attempt.id, local, peer, this.#hostAddresses(welcome))) return
+    // Whoever else is in the room is reached through the host, which vouches for where packets come from.
+    const addresses = [welcome.subnet, roomNetwork6(this.#options.crypto, this.#options.room)]
+    if (!this.underlay.addPeer(now, attempt.id, local, peer, addresses)) return
     attempt.welcome = welcome
     this.#wasWelcomed = true
   }
@@ -329,10 +344,6 @@ export class GuestRoom extends MemberMachine {
     } catch {
       return false
     }
-  }
-
-  #hostAddresses(welcome: Welcome): readonly string[] {
-    return [hostAddress(parseSubnet(welcome.subnet)), this.#hostAddress6(welcome.publicKey)]
   }
 
   /** Asked for with every packet. */
@@ -353,7 +364,9 @@ export class GuestRoom extends MemberMachine {
     this.#rejoinAfterMs = this.#rejoinMs
     this.#heardAt = now
     const peer = attempt.welcome?.peer ?? ''
-    this.control.setAddresses([peer, memberAddress6(crypto, room, identity.publicKey)])
+    const addresses = [peer, memberAddress6(crypto, room, identity.publicKey)]
+    this.control.setAddresses(addresses)
+    this.router.setAddresses(addresses)
     this.#stateAt = undefined
     attempt.admission = this.#admissionOf(attempt)
     attempt.admission.start(now)
@@ -408,9 +421,22 @@ export class GuestRoom extends MemberMachine {
         if (!this.#joined && this.#remainingMs !== undefined) this.giveUpAt = now + this.#remainingMs
         this.#remainingMs = undefined
         attempt.isIn = true
+        this.#tellInterface(attempt)
         this.chat.addNeighbour(now, toBase64(attempt.beacon.publicKey), attempt.beacon.publicKey)
         this.#sendState(now)
     }
+  }
+
+  #tellInterface({ welcome }: Attempt): void {
+    const { crypto, hasInterface, identity, room } = this.#options
+    if (hasInterface !== true || welcome === undefined) return
+    const { prefixLength } = parseSubnet(welcome.subnet)
+    const address6 = memberAddress6(crypto, room, identity.publicKey)
+    const addresses = [
+      { address: welcome.peer, prefixLength },
+      { address: address6, prefixLength: PrefixLength6 },
+    ]
+    this.transmits.push({ type: 'interface', addresses })
   }
 
   #hostLeft(now: number): void {

@@ -11,7 +11,14 @@ import { Host, type HostEvent, type JoinRequest } from '../core/host.js'
 import { formatKey } from '../core/identity.js'
 import { earliest, formatSocketAddress } from '../core/machine.js'
 import type { AdmissionKind } from '../core/messages.js'
-import { AddressPool, formatSubnet, hostAddress, memberAddress6, type Subnet } from '../core/overlay.js'
+import {
+  AddressPool,
+  formatSubnet,
+  hostAddress,
+  memberAddress6,
+  PrefixLength6,
+  type Subnet,
+} from '../core/overlay.js'
 import type { PasswordAnswer } from '../core/password-proof.js'
 import { MaxRosterMembers, type RosterMember } from '../core/roster.js'
 import type { AdapterState } from '../core/signalling-adapter.js'
@@ -99,6 +106,7 @@ export class HostRoom extends MemberMachine {
       signalling: host,
       addresses: [address, memberAddress6(crypto, room, identity.publicKey)],
       chat: { accepts: (author) => members.get(toBase64(author)) !== undefined, hub: true },
+      forwards: true,
     })
     this.#options = options
     this.#host = host
@@ -183,7 +191,19 @@ export class HostRoom extends MemberMachine {
     return address && { type: 'address', address }
   }
 
+  protected mayReach(peer: string): boolean {
+    return this.#admission.isIn(peer)
+  }
+
   protected startSignalling(now: number): void {
+    const { crypto, hasInterface, identity, room, subnet } = this.#options
+    if (hasInterface === true) {
+      const addresses = [
+        { address: this.#address, prefixLength: subnet.prefixLength },
+        { address: memberAddress6(crypto, room, identity.publicKey), prefixLength: PrefixLength6 },
+      ]
+      this.transmits.push({ type: 'interface', addresses })
+    }
     this.#host.start(now)
   }
 
@@ -389,6 +409,7 @@ export class HostRoom extends MemberMachine {
       this.counters.count('packet-in-quarantine')
       return
     }
+    if (isIn && this.router.handleFromRoom(now, packet)) return
     for (const { from, message } of this.control.handlePacket(now, packet)) {
       const member = this.#members.at(from)
       if (message.type === 'admission') {

@@ -14,6 +14,7 @@ import { ControlChannel } from './control-channel.js'
 import type { RoomEvent } from './events.js'
 import { Farewell } from './farewell.js'
 import type { Named } from './find-member.js'
+import { OverlayRouter } from './overlay-router.js'
 import type { RelayInput, RelayServer } from './relays.js'
 import type { Member } from './room.js'
 import type { AdministrativeAct, RoomMachine, RoomMachineOptions, RoomTransmit } from './room-machine.js'
@@ -32,6 +33,7 @@ export abstract class MemberMachine implements RoomMachine {
   protected readonly counters: Counters = new Counters()
   protected readonly underlay: Underlay
   protected readonly control: ControlChannel
+  protected readonly router: OverlayRouter
   protected readonly chat: ChatReplica
   protected readonly events: RoomEvent[] = []
   /** When to give up; undefined for never, and from the time on when the room is up. */
@@ -51,14 +53,26 @@ export abstract class MemberMachine implements RoomMachine {
       readonly signalling: Signalling
       readonly addresses: readonly string[]
       readonly chat: Pick<ChatReplicaOptions, 'accepts' | 'hub'>
+      /** Whether what a member sends to another goes through this one. */
+      readonly forwards: boolean
     },
   ) {
     const { identity, room, name, crypto, random, wall, store, mtu, historyLimit, timeoutMs } = options
-    const { signalling, addresses, chat } = parts
+    const { signalling, addresses, chat, forwards } = parts
     this.#timeoutMs = timeoutMs
     this.#signalling = signalling
     this.underlay = new Underlay(options)
     this.control = new ControlChannel({ underlay: this.underlay, random, addresses, mtu })
+    const deliver = (bytes: Uint8Array): void => void this.transmits.push({ type: 'packet', bytes })
+    this.router = new OverlayRouter({
+      underlay: this.underlay,
+      control: this.control,
+      counters: this.counters,
+      addresses,
+      deliver: options.hasInterface === true ? deliver : undefined,
+      forwards,
+      mayReach: (peer) => this.mayReach(peer),
+    })
     const author = { publicKey: identity.publicKey, sign: crypto.signer(identity.secretKey) }
     this.chat = new ChatReplica({ room, author, name, crypto, random, wall, store, historyLimit, ...chat })
   }
@@ -98,6 +112,12 @@ export abstract class MemberMachine implements RoomMachine {
 
   handleDatagram(now: number, source: Endpoint, bytes: Uint8Array): void {
     this.underlay.handleDatagram(now, source, bytes)
+    this.collect(now)
+  }
+
+  handlePackets(now: number, packets: readonly Uint8Array[]): void {
+    if (this.ended !== undefined) return
+    for (const packet of packets) this.router.handleFromPrograms(now, packet)
     this.collect(now)
   }
 
@@ -202,6 +222,8 @@ export abstract class MemberMachine implements RoomMachine {
   protected abstract handleUnderlay(now: number, event: PeerEvent): void
   /** @param neighbour the receiver's public key, base64 */
   protected abstract sendChat(now: number, neighbour: string, payload: Uint8Array): void
+  /** Whether a peer is in the room, so that IP packets may go to it. */
+  protected abstract mayReach(peer: string): boolean
   /** An author's overlay address; undefined where it is not on the roster. */
   protected abstract addressOf(author: Uint8Array): string | undefined
   /** Whether nobody is left to say goodbye to. */

@@ -3,7 +3,7 @@ import { GonetError } from '../core/errors.js'
 import type { Identity } from '../core/identity.js'
 import type { Endpoint, Machine, SocketAddress } from '../core/machine.js'
 import type { PasswordAnswer, PasswordRequest } from '../core/password-proof.js'
-import type { Crypto, Random, Store, Wall } from '../core/ports.js'
+import type { Crypto, InterfaceAddress, Random, Store, Wall } from '../core/ports.js'
 import type { RoomId } from '../core/room-id.js'
 import type { SignalTransmit } from '../core/signal.js'
 import type { AdapterState, SignalRecord, Topic } from '../core/signalling-adapter.js'
@@ -21,6 +21,10 @@ export type RoomTransmit =
   | { readonly type: 'signal'; readonly signal: SignalTransmit }
   | { readonly type: 'address'; readonly address: AddressTransmit }
   | { readonly type: 'password'; readonly request: PasswordRequest }
+  /** An IP packet for this machine's programs. */
+  | { readonly type: 'packet'; readonly bytes: Uint8Array }
+  /** The addresses that the programs' interface has from now on. */
+  | { readonly type: 'interface'; readonly addresses: readonly InterfaceAddress[] }
 
 /** One member of a room, host or guest, whole: signalling, paths, tunnels, overlay, chat. Sans-IO. */
 export interface RoomMachine extends Machine<RoomEvent, RoomTransmit> {
@@ -40,6 +44,8 @@ export interface RoomMachine extends Machine<RoomEvent, RoomTransmit> {
   /** The answer to a `password` transmit, by its id. */
   handlePassword(now: number, id: string, answer: PasswordAnswer): void
   handleDatagram(now: number, source: Endpoint, bytes: Uint8Array): void
+  /** IP packets of this machine's programs, which must not change any more. */
+  handlePackets(now: number, packets: readonly Uint8Array[]): void
   /** Which sockets of an `open-sockets` transmit are open. */
   handleSockets(now: number, ids: readonly string[]): void
   /** One of the expected STUN servers, or undefined for one whose name could not be looked up. */
@@ -94,6 +100,8 @@ export interface RoomMachineOptions
   readonly historyLimit: number
   /** How long until giving up before the room is up, in ms; undefined for never. */
   readonly timeoutMs: number | undefined
+  /** Whether this machine's programs have an interface to the room. Default: no, and gonet itself answers pings. */
+  readonly hasInterface?: boolean
   /** What a record takes over the fastest backend in use, in ms; 0 by default. */
   readonly signallingLatencyMs?: number
 }

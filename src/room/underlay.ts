@@ -215,7 +215,7 @@ export class Underlay implements Machine<UnderlayEvent, UnderlayTransmit> {
 
   /**
    * Looks for a path to a peer and prepares its tunnel.
-   * @param addresses its overlay addresses, which lead to it and which it may send from; may be empty
+   * @param addresses overlay addresses or ranges of them, which lead to it and which it may send from; may be empty
    * @returns false where it cannot be a peer: its key is of small order or a peer's already, or there are too
    *   many; then nothing has changed
    */
@@ -270,6 +270,15 @@ export class Underlay implements Machine<UnderlayEvent, UnderlayTransmit> {
     this.#relays.release(id)
     this.#search.removePeer(id)
     peer.device.removePeer(now, id)
+  }
+
+  /** The peer that a packet's destination address leads to; undefined where it is nobody's. */
+  peerFor(packet: Uint8Array): string | undefined {
+    for (const device of this.#devices) {
+      const peer = device.peerFor(packet)
+      if (peer !== undefined) return peer
+    }
+    return undefined
   }
 
   /** Sends an IP packet to the peer that its destination address leads to. */
@@ -466,7 +475,8 @@ function countsOf(part: string, counters: object): readonly (readonly [reason: s
   return Object.entries(counters).map(([reason, count]) => [`${part} ${reason}`, Number(count)])
 }
 
-/** An address as the range that holds it alone. */
+/** An address as the range that holds it alone; ranges are ranges already. */
 function rangeOf(address: string): string {
+  if (address.includes('/')) return address
   return `${address}/${address.includes(':') ? 128 : 32}`
 }

@@ -33,6 +33,8 @@ export class SimulatedMember {
   address: SocketAddress
   readonly machine: RoomMachine
   readonly events: RoomEvent[] = []
+  /** IP packets that came for its programs. */
+  readonly packets: Uint8Array[] = []
   password: SimulatedPassword | undefined
   /** The same by name: conditions look at them at every step. */
   readonly #byName = new Map<RoomEvent['event'], RoomEvent[]>()
@@ -179,6 +181,7 @@ export class SimulatedInternet {
       if (sent.type === 'datagram') this.#carry(member, sent.datagram)
       else if (sent.type === 'signal') this.#signal(member, sent.signal)
       else if (sent.type === 'password') this.#prove(member, sent.request)
+      else if (sent.type === 'packet') member.packets.push(sent.bytes)
     }
     for (let event = machine.pollEvent(); event !== undefined; event = machine.pollEvent()) {
       member.note(event)

@@ -1,7 +1,7 @@
 /** A room's host and guests on the simulated internet. */
 import { type Identity, identityFromSeed } from '../../src/core/identity.js'
 import type { SocketAddress } from '../../src/core/machine.js'
-import { parseSubnet } from '../../src/core/overlay.js'
+import { memberAddress6, parseSubnet } from '../../src/core/overlay.js'
 import type { Crypto } from '../../src/core/ports.js'
 import { defaultRoomId, type RoomId } from '../../src/core/room-id.js'
 import { nodeNoiseCrypto as noiseCrypto } from '../../src/node/noise-crypto.js'
@@ -41,13 +41,20 @@ export class SimulatedRoom {
   /** How far each member's wall clock is ahead, in ms. */
   readonly #clocks = new Map<string, number>()
   readonly #historyLimit: number
+  readonly #hasInterfaces: boolean
   #started = 0
   #ports = 2000
 
-  constructor(seed: string | number, weather: Weather, options: { readonly historyLimit?: number } = {}) {
+  /** @param options `hasInterfaces`: whether there are programs on the members' machines */
+  constructor(
+    seed: string | number,
+    weather: Weather,
+    options: { readonly historyLimit?: number; readonly hasInterfaces?: boolean } = {},
+  ) {
     this.#random = new SeededRandom(seed)
     this.#hostSeed = this.#random.fork('host key').bytes(32)
     this.#historyLimit = options.historyLimit ?? 200
+    this.#hasInterfaces = options.hasInterfaces ?? false
     this.room = defaultRoomId(this.#crypto, identityFromSeed(this.#crypto, this.#hostSeed).publicKey)
     this.internet = new SimulatedInternet(this.#random.fork('internet'), weather)
   }
@@ -89,6 +96,11 @@ export class SimulatedRoom {
     return identityFromSeed(this.#crypto, this.#random.fork(`key of ${name}`).bytes(32))
   }
 
+  /** The overlay address of whoever has this key. */
+  address6(publicKey: Uint8Array): string {
+    return memberAddress6(this.#crypto, this.room, publicKey)
+  }
+
   get hostKey(): Uint8Array {
     return identityFromSeed(this.#crypto, this.#hostSeed).publicKey
   }
@@ -127,6 +139,7 @@ export class SimulatedRoom {
       store: this.disk(name),
       mtu: 1280,
       historyLimit: this.#historyLimit,
+      hasInterface: this.#hasInterfaces,
       timeoutMs: undefined,
       localAddresses: [address],
       stunServers: 0,

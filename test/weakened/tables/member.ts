@@ -7,6 +7,8 @@ const overlay = 'unit/overlay.test.ts'
 const stack = 'unit/ip-stack.test.ts'
 const members = 'unit/hostile-member.test.ts'
 const roomId = 'unit/room-id.test.ts'
+const packets = 'sim/packets.test.ts'
+const ports = 'unit/udp-ports.test.ts'
 
 export const member: readonly Weakening[] = [
   {
@@ -167,5 +169,70 @@ export const member: readonly Weakening[] = [
     defence: "if (this.#events.length >= QueueLimit) return 'event-queue-full'",
     weakened: '',
     attack: [stack, 'queues are bounded, and a thousand pings under way are the most'],
+  },
+  {
+    rule: 'a program does not speak for gonet',
+    source: 'room/overlay-router.ts',
+    defence: "else if (concernsUdpPort(packet, ControlPort)) counters.count('control-from-program')",
+    weakened: '',
+    attack: [
+      packets,
+      'a program > cannot speak for gonet: what has to do with the control port goes nowhere',
+    ],
+  },
+  {
+    rule: 'a program has the addresses of this member only',
+    source: 'room/overlay-router.ts',
+    defence: 'header === undefined || !this.#isOwn(packet, header.sourceOffset, header)',
+    weakened: 'header === undefined',
+    attack: [packets, 'a program > sends from its own addresses only'],
+  },
+  {
+    rule: 'control messages are not forwarded',
+    source: 'room/overlay-router.ts',
+    defence: 'if (concernsUdpPort(packet, ControlPort)) {',
+    weakened: 'if (false) {',
+    attack: [packets, 'a member that turns hostile > has no control message forwarded to another member'],
+  },
+  {
+    rule: 'a member sends from its own addresses, through the host too',
+    source: 'transports/wireguard/tunnel.ts',
+    defence: 'this.#environment.ownerOf(packet, header.sourceOffset, header.addressLength) !== this',
+    weakened: 'false',
+    attack: [
+      packets,
+      'a member that turns hostile > sends nothing under another address: the host knows whose tunnel it is',
+    ],
+  },
+  {
+    rule: 'no packet reaches who is not in the room',
+    source: 'room/host-room.ts',
+    defence: 'return this.#admission.isIn(peer)',
+    weakened: 'return true',
+    attack: [packets, 'a guest in quarantine > reaches no program, and no program reaches it'],
+  },
+  {
+    rule: 'packets do not go round for ever',
+    source: 'transports/ip/forwarding.ts',
+    defence: 'if (left <= 1) return undefined',
+    weakened: '',
+    attack: [ports, 'a forwarded packet > goes no further with 1 hops left'],
+  },
+  {
+    rule: 'no extension header hides a port',
+    source: 'transports/ip/udp-ports.ts',
+    defence: 'if (!isFragment && next !== AuthenticationHeader && !Skipped.has(next)) return false',
+    weakened: 'if (!isFragment) return false',
+    attack: [ports, 'a packet concerns a UDP port > behind several headers'],
+  },
+  {
+    rule: 'no cut leaves a port unseen',
+    source: 'transports/ip/udp-ports.ts',
+    defence: 'if (offset + PortsBytes > packet.length) return true',
+    weakened: 'if (offset + PortsBytes > packet.length) return false',
+    attack: [
+      ports,
+      'a packet concerns a UDP port > as it may, where that cannot be told: ports that are cut off, over IPv6',
+    ],
   },
 ]
