@@ -138,6 +138,8 @@ async function buildCommand() {
     minifyWhitespace: true,
     // A third less to read at each start. Errors have names of their own, and dist/lib keeps all others.
     minifyIdentifiers: true,
+    // What it calls the system by has a native part, and few modes need it.
+    external: ['koffi'],
     define: { __GONET_VERSION__: JSON.stringify(version) },
     logLevel: 'warning',
   }

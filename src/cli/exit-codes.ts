@@ -17,6 +17,8 @@ export const ExitCode = {
 const ByCode: ReadonlyMap<string, number> = new Map([
   // A full disk, or a folder that is not ours to write.
   ['store-failed', ExitCode.Usage],
+  // A system that does not let the interface be set up.
+  ['interface-failed', ExitCode.Usage],
   ['no-backend', ExitCode.NoBackend],
   ['room-not-found', ExitCode.RoomNotFound],
   ['no-path', ExitCode.NoPath],

@@ -6,7 +6,7 @@ import type { AddressAllocator, AddressTransmit } from '../core/address-allocato
 import { explain, GonetError } from '../core/errors.js'
 import { formatSocketAddress, type SocketAddress } from '../core/machine.js'
 import type { PasswordProof, PasswordRequest } from '../core/password-proof.js'
-import type { Clock, Logger, UdpSocket } from '../core/ports.js'
+import type { Clock, InterfaceAddress, IpInterface, Logger, UdpSocket } from '../core/ports.js'
 import { Rendezvous } from '../core/rendezvous.js'
 import type { AdapterState, SignallingAdapter, SignalRecord } from '../core/signalling-adapter.js'
 import type { Ban } from '../room/admission/register.js'
@@ -44,6 +44,8 @@ export interface DriverOptions {
   readonly relayStreams?: (onInput: (relay: string, input: RelayInput) => void) => RelayStreams
   /** Makes what gives out a host's addresses, where a backend does that. */
   readonly allocator?: (() => Promise<AddressAllocator>) | undefined
+  /** Where this machine's programs reach the room. */
+  readonly network?: IpInterface | undefined
   /** Proves or checks the room's password. */
   readonly password?: PasswordProof | undefined
   readonly clock: Clock
@@ -59,6 +61,10 @@ export class Driver implements Room {
   readonly ready: Promise<void>
   readonly #options: DriverOptions
   readonly #events = new EventQueue<RoomEvent>()
+  /** Those that wait until programs can use what they tell of. */
+  readonly #waiting: RoomEvent[] = []
+  /** How many changes to the programs' interface are under way. */
+  #changing = 0
   readonly #abort = new AbortController()
   #rendezvous: Rendezvous | undefined
   #allocator: Promise<AddressAllocator> | undefined
@@ -129,10 +135,14 @@ export class Driver implements Room {
       throw error
     }
     for (const socket of sockets) {
-      socket.onDatagram((bytes, source) =>
-        this.handle((each, now) => each.handleDatagram(now, source, bytes)),
-      )
+      socket.onDatagram((bytes, source) => {
+        if (!this.#isInside(source)) this.handle((each, now) => each.handleDatagram(now, source, bytes))
+      })
     }
+    this.#options.network?.start(
+      (packets) => this.handle((each, now) => each.handlePackets(now, packets)),
+      (failure) => this.#fail(failure),
+    )
     logger.debug('listening', { ports: sockets.map((socket) => socket.local.port) })
     this.handle((each, now) => each.start(now))
     this.#lookAround()
@@ -194,10 +204,17 @@ export class Driver implements Room {
       this.#perform(sent)
     }
     for (let event = machine.pollEvent(); event !== undefined; event = machine.pollEvent()) {
+      this.#waiting.push(event)
+    }
+    if (this.#changing === 0) this.#tell()
+    this.#schedule()
+  }
+
+  #tell(): void {
+    for (const event of this.#waiting.splice(0)) {
       this.#events.push(event)
       if (event.event === 'room' || event.event === 'joined') this.#isReady?.()
     }
-    this.#schedule()
   }
 
   #perform(transmit: RoomTransmit): void {
@@ -219,6 +236,12 @@ export class Driver implements Room {
         break
       case 'password':
         void this.#performPassword(transmit.request)
+        break
+      case 'packet':
+        this.#options.network?.write(transmit.bytes)
+        break
+      case 'interface':
+        void this.#configure(transmit.addresses)
         break
       case 'connect':
       case 'stream':
@@ -254,6 +277,29 @@ export class Driver implements Room {
     }
     const answer = (await password?.perform(request)) ?? { kind: 'unavailable' }
     this.handle((machine, now) => machine.handlePassword(now, request.id, answer))
+  }
+
+  async #configure(addresses: readonly InterfaceAddress[]): Promise<void> {
+    this.#changing += 1
+    try {
+      const problems = (await this.#options.network?.configure(addresses)) ?? []
+      for (const { code, message, advice } of problems) {
+        this.#events.push({
+          event: 'error',
+          code,
+          message: advice === undefined ? message : `${message}. ${advice}`,
+        })
+      }
+    } catch (error) {
+      this.#fail(error)
+    }
+    this.#changing -= 1
+    if (this.#changing === 0) this.#tell()
+  }
+
+  /** Whether an address is of the room's own network: what carries the tunnels must not go through them. */
+  #isInside({ address }: SocketAddress): boolean {
+    return this.#options.network?.leadsTo(address) === true
   }
 
   /** Networks come and go without a word to programs. */
@@ -313,6 +359,7 @@ export class Driver implements Room {
   }
 
   #send({ bytes, destination }: PathDatagram): void {
+    if (this.#isInside(destination)) return
     if (destination.via !== undefined) {
       this.#further.get(destination.via)?.send(bytes, destination)
       return
@@ -335,13 +382,14 @@ export class Driver implements Room {
     this.#options.logger.warn('signalling failed', { adapter, code: error.code, reason: explain(error) })
   }
 
-  /** A bug: the room ends with it rather than going on half broken. */
+  /** Ends the room with what it cannot go on after, such as a bug. */
   #fail(error: unknown): void {
     this.#end(error instanceof Error ? error : new Error(String(error)))
     void this.#close()
   }
 
   #end(failure: Error | undefined): void {
+    this.#tell()
     this.#events.end(failure)
     this.#isNotReady?.(failure ?? new GonetError('room-ended', 'The room has ended'))
   }
@@ -365,6 +413,7 @@ export class Driver implements Room {
     this.#relayStreams?.close()
     await this.#options.password?.close()
     for (const id of [...this.#further.keys()]) this.#closeSocket(id)
+    await this.#options.network?.close()
     await Promise.all(sockets.map((socket) => socket.close()))
     const dropped = machine.dropped().filter(([, count]) => count > 0)
     const total = dropped.reduce((sum, [, count]) => sum + count, 0)

@@ -6,7 +6,7 @@ import { formatLink, parseRoomReference } from '../core/invite.js'
 import type { SocketAddress } from '../core/machine.js'
 import { defaultSubnet, parseSubnet } from '../core/overlay.js'
 import type { PasswordProof } from '../core/password-proof.js'
-import type { Crypto, Logger, Random, UdpSocket } from '../core/ports.js'
+import type { Crypto, IpInterface, Logger, Random, UdpSocket } from '../core/ports.js'
 import { defaultRoomId, parseRoomId, type RoomId } from '../core/room-id.js'
 import { GuestRoom } from '../room/guest-room.js'
 import { HostRoom } from '../room/host-room.js'
@@ -22,6 +22,7 @@ import { Driver } from './driver.js'
 import { localAddresses, localSubnets } from './interfaces.js'
 import type { Lock } from './lock.js'
 import { nodeLongTermKey } from './long-term-key.js'
+import { openInterface } from './network/open-interface.js'
 import { guestPassword } from './password/password-thread.js'
 import { openRoomPassword } from './password/room-password.js'
 import type { PortMapping } from './port-mapping.js'
@@ -122,7 +123,9 @@ async function open(
   const transport = resolveTransport(options.loaded, composition.allLoopback)
   let sockets: readonly UdpSocket[] = []
   let password: PasswordProof | undefined
+  let network: IpInterface | undefined
   try {
+    network = await openInterface(config.network)
     password = await prove()
     const relays = await readRelayServers(transport.turn, composition)
     sockets = await openSockets(transport.port)
@@ -136,6 +139,7 @@ async function open(
       policy: transport.policy,
       loopback: transport.loopback,
       mtu: config.network.mtu,
+      hasInterface: network !== undefined,
       historyLimit: config.chat.history,
       timeoutMs: options.timeoutMs,
     })
@@ -155,6 +159,7 @@ async function open(
       localAddresses: () => socketAddresses(sockets, transport),
       adapters,
       allocator,
+      network,
       password,
       relayStreams: (onInput) => new RelayStreams(relays, onInput),
       clock,
@@ -170,6 +175,7 @@ async function open(
   } catch (error) {
     lock.release()
     await password?.close()
+    await network?.close()
     await Promise.all(sockets.map((socket) => socket.close()))
     throw error
   }

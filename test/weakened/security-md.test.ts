@@ -37,6 +37,7 @@ const Elsewhere: Readonly<Record<string, string>> = {
   'e2e/host-choice.test.ts': 'runs the built command',
   'e2e/wrong-input.test.ts': 'runs the built command',
   'e2e/room.test.ts': 'runs the built command',
+  'e2e/network.test.ts': 'runs the built command',
   'contract/mqtt.test.ts': 'shows what brokers do, not what strangers do',
   'contract/mqtt-refusals.test.ts': 'shows what brokers do, not what strangers do',
   'contract/mqtt-several.test.ts': 'shows what brokers do, not what strangers do',

@@ -36,11 +36,14 @@ export interface Config {
     readonly loopback: boolean | 'auto'
   }
   readonly network: {
-    readonly mode: 'userspace'
+    /** How programs reach the room: not at all, or through an interface of the system's (Linux). */
+    readonly mode: 'userspace' | 'tun'
     /** An IPv4 network such as `10.20.0.0/16`. */
     readonly subnet: string
     /** Bytes. */
     readonly mtu: number
+    /** The name of the network interface. */
+    readonly interface: string
   }
   readonly admission: {
     /** Who may enter; the host's counts. */
@@ -87,17 +90,15 @@ export function defaultSignal(adapterSchemas: AdapterSchemas): string[] {
   return DefaultSignal.filter((name) => adapterSchemas.has(name))
 }
 
+/** What Linux takes as the name of an interface, of those that need no quoting. */
+const InterfaceName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/
+
 /** Keys that the documentation promises for a later version: not mistyped, only early. */
-export const LaterKeys: ReadonlySet<string> = new Set([
-  'transport.io',
-  'network.interface',
-  'network.routes',
-  'metrics',
-])
+export const LaterKeys: ReadonlySet<string> = new Set(['transport.io', 'network.routes', 'metrics'])
 
 /** Likewise for values, by key. */
 export const LaterValues: ReadonlyMap<string, readonly string[]> = new Map([
-  ['network.mode', ['tun', 'namespace']],
+  ['network.mode', ['namespace']],
   ['admission.kind', ['invite']],
 ])
 
@@ -172,7 +173,7 @@ export function configSchema(
       ),
     }),
     network: section({
-      mode: z._default(described(z.enum(['userspace']), 'How the IP network is carried.'), 'userspace'),
+      mode: z._default(described(z.enum(['userspace', 'tun']), 'How programs reach the room.'), 'userspace'),
       subnet: z._default(
         described(z.string(), "The room's IPv4 network; only the host's counts.").check(
           z.refine(isSubnet, 'expected auto or an IPv4 network from /8 to /30, such as 10.20.0.0/16'),
@@ -185,6 +186,12 @@ export function configSchema(
           z.maximum(1420),
         ),
         1280,
+      ),
+      interface: z._default(
+        described(z.string(), 'The name of the network interface, where there is one.').check(
+          z.regex(InterfaceName, 'expected 1 to 15 letters, digits, -, _ or ., such as gonet0'),
+        ),
+        'gonet0',
       ),
     }),
     admission: section({
