@@ -196,6 +196,7 @@ describe('a guest in quarantine', () => {
     forge(mallory, datagram(theirs, of('host').address6))
     send(bob, datagram(of('bob').address6, theirs))
     send(host, datagram(of('host').address6, theirs))
+    expect(countOf(host, 'packet-no-member')).toBe(2)
     expect([bob, host, mallory].map(({ packets }) => packets.filter((each) => each[6] === 17))).toEqual([
       [],
       [],

@@ -181,28 +181,11 @@ export const member: readonly Weakening[] = [
     ],
   },
   {
-    rule: 'a program has the addresses of this member only',
-    source: 'room/overlay-router.ts',
-    defence: 'header === undefined || !this.#isOwn(packet, header.sourceOffset, header)',
-    weakened: 'header === undefined',
-    attack: [packets, 'a program > sends from its own addresses only'],
-  },
-  {
     rule: 'control messages are not forwarded',
     source: 'room/overlay-router.ts',
     defence: 'if (concernsUdpPort(packet, ControlPort)) {',
     weakened: 'if (false) {',
     attack: [packets, 'a member that turns hostile > has no control message forwarded to another member'],
-  },
-  {
-    rule: 'a member sends from its own addresses, through the host too',
-    source: 'transports/wireguard/tunnel.ts',
-    defence: 'this.#environment.ownerOf(packet, header.sourceOffset, header.addressLength) !== this',
-    weakened: 'false',
-    attack: [
-      packets,
-      'a member that turns hostile > sends nothing under another address: the host knows whose tunnel it is',
-    ],
   },
   {
     rule: 'no packet reaches who is not in the room',
@@ -212,27 +195,10 @@ export const member: readonly Weakening[] = [
     attack: [packets, 'a guest in quarantine > reaches no program, and no program reaches it'],
   },
   {
-    rule: 'packets do not go round for ever',
-    source: 'transports/ip/forwarding.ts',
-    defence: 'if (left <= 1) return undefined',
-    weakened: '',
-    attack: [ports, 'a forwarded packet > goes no further with 1 hops left'],
-  },
-  {
     rule: 'no extension header hides a port',
     source: 'transports/ip/udp-ports.ts',
     defence: 'if (!isFragment && next !== AuthenticationHeader && !Skipped.has(next)) return false',
     weakened: 'if (!isFragment) return false',
     attack: [ports, 'a packet concerns a UDP port > behind several headers'],
-  },
-  {
-    rule: 'no cut leaves a port unseen',
-    source: 'transports/ip/udp-ports.ts',
-    defence: 'if (offset + PortsBytes > packet.length) return true',
-    weakened: 'if (offset + PortsBytes > packet.length) return false',
-    attack: [
-      ports,
-      'a packet concerns a UDP port > as it may, where that cannot be told: ports that are cut off, over IPv6',
-    ],
   },
 ]
