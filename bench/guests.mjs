@@ -1,9 +1,12 @@
 // A large room: one host, one broker and 300 guests as the library makes them, on loopback with real sockets. What
 // joining costs, what a guest costs its host while it is there, and what it puts on the broker.
+//   --relayed   every second guest has no path but over coturn, an allocation each
+//   --steps     without the 300 at once
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { startCoturn } from './coturn.mjs'
 import { handshakesPerSecond } from './handshakes.mjs'
 import { printVersions } from './measure.mjs'
 import { startBroker, startGuests, startHost } from './party.mjs'
@@ -20,10 +23,16 @@ const Limits = { joinMs: 10_000, memoryBytes: 150_000, idleCpuPercent: 2 }
 printVersions(`a room with ${Guests} guests`)
 const folder = mkdtempSync(join(tmpdir(), 'gonet-bench-'))
 const children = []
+let turn
 const profile = process.argv.filter(
   (argument) => argument.startsWith('--cpu-prof') || argument.startsWith('--heap-prof'),
 )
 try {
+  if (process.argv.includes('--relayed')) {
+    turn = await startCoturn(join(folder, 'coturn'))
+    children.push(turn)
+    print('every second guest over coturn')
+  }
   const perSecond = Array.from({ length: 5 }, handshakesPerSecond).sort((a, b) => a - b)[2]
   print(`WireGuard: ${perSecond.toFixed(0)} handshakes answered a second, median of 5`)
   if (!process.argv.includes('--steps')) await joinAtOnce()
@@ -77,6 +86,7 @@ async function joinInSteps() {
   }
   const online = await party.host.ask('online')
   if (online !== Guests) throw new Error(`the host has ${online} guests`)
+  print(`the host has ${online} guests, ${await party.host.ask('relayed')} of them over a relay`)
   const held = slope(samples.map(({ count, held: bytes }) => [count, bytes]))
   const resident = slope(samples.map(({ count, rss }) => [count, rss]))
   print(`memory of the host, a guest: ${kB(held)}`, {
@@ -128,7 +138,7 @@ async function startParty(name) {
       return joined(
         workers.map((worker, index) => {
           const mine = names.filter((_, i) => i % Workers === index)
-          return worker.ask('join', { room, url, folder: own, names: mine })
+          return worker.ask('join', { room, url, folder: own, names: mine, turn: turn?.server })
         }),
       )
     },

@@ -57,6 +57,11 @@ const roomOptions = (url, folder, name) => {
 
 function host() {
   let room
+  /** What kind of path each member has. */
+  const kinds = new Map()
+  const readPaths = async ({ events }) => {
+    for await (const event of events) if (event.event === 'path') kinds.set(event.member, event.kind)
+  }
   const delays = monitorEventLoopDelay({ resolution: 1 })
   serve({
     watchLoop: () => {
@@ -70,12 +75,13 @@ function host() {
     },
     create: async ({ url, folder, admission }) => {
       room = await createRoom({ ...roomOptions(url, folder, 'host'), room: 'new', admission })
-      void readAll(room)
+      void readPaths(room)
       return room.id
     },
     fill: ({ from, count }) => {
       for (let number = from; number < from + count; number++) room.send(`message ${number} to fill the log`)
     },
+    relayed: () => Array.from(kinds.values()).filter((kind) => kind === 'relay').length,
     online: () => room.members.filter(({ online, host }) => online && !host).length,
     leave: () => room.leave(),
   })
@@ -84,13 +90,15 @@ function host() {
 function guests() {
   const rooms = new Map()
   serve({
-    join: async ({ room, url, folder, names, admission }) => {
+    /** With `turn`, every second guest is relayed. */
+    join: async ({ room, url, folder, names, admission, turn }) => {
       const startedAt = Date.now()
       const [joinedAt, failures] = [[], []]
       await Promise.all(
-        names.map(async (name) => {
+        names.map(async (name, index) => {
           try {
-            const joined = await joinRoom(room, { ...roomOptions(url, folder, name), admission })
+            const transport = turn && index % 2 === 1 ? { turn: [turn], policy: 'relay' } : undefined
+            const joined = await joinRoom(room, { ...roomOptions(url, folder, name), admission, transport })
             joinedAt.push(Date.now())
             rooms.set(name, joined)
             void readAll(joined)
