@@ -24,6 +24,8 @@ const ByCode: ReadonlyMap<string, number> = new Map([
   ['no-path', ExitCode.NoPath],
   ['room-closed', ExitCode.RoomClosed],
   ['undelivered', ExitCode.Undelivered],
+  // The room that was asked has gone meanwhile.
+  ['control-gone', ExitCode.Usage],
   ['interrupted', ExitCode.Interrupted],
 ])
 

@@ -16,6 +16,8 @@ export interface GlobalOptions {
   readonly verbose?: true
   readonly stay?: true
   readonly passwordFile?: string
+  /** Of a running room: the beginning of its id. */
+  readonly room?: string
 }
 
 export const TimeoutDefault = 30

@@ -4,9 +4,6 @@ import { UsageError } from '../core/errors.js'
 export const LaterCommands: readonly string[] = [
   'up',
   'chat',
-  'send',
-  'status',
-  'members',
   'ping',
   'invite',
   'approve',
@@ -14,16 +11,13 @@ export const LaterCommands: readonly string[] = [
   'kick',
   'ban',
   'unban',
-  'leave',
   'exec',
   'shell',
   'expose',
   'forward',
 ]
 
-export const LaterOptions: readonly string[] = ['--room <id>']
-
-/** @param what as the user typed it, such as `gonet up` or `--room` */
+/** @param what as the user typed it, such as `gonet up` */
 export function notYet(what: string): UsageError {
   return new UsageError('not-yet', `This version of gonet does not have ${what} yet`)
 }

@@ -1,9 +1,10 @@
 /** The commands and their options. What a command does is imported when it is called. */
-import { Command, Option } from 'commander'
+import { Command } from 'commander'
 import type { RunningServer } from '../node/running-server.js'
 import { collect, type GlobalOptions, parseNames, parseTimeout, TimeoutDefault } from './global-options.js'
-import { LaterCommands, LaterOptions, notYet } from './later.js'
+import { LaterCommands, notYet } from './later.js'
 import { parseListen } from './listen.js'
+import { addRunningRoomCommands } from './running-room-commands.js'
 
 const Examples = `
 Examples:
@@ -32,6 +33,7 @@ export function makeProgram(version: string, onExitCode: (exitCode: number) => v
     .option('--quiet', 'say less')
     .option('--verbose', 'say more')
     .option('--stay', 'do not leave when stdin ends')
+    .option('--room <id>', 'which running room a command is for: the beginning of its id')
     .addHelpText('after', Examples)
   const options = (): GlobalOptions => program.opts<GlobalOptions>()
 
@@ -59,6 +61,7 @@ export function makeProgram(version: string, onExitCode: (exitCode: number) => v
       const commands = program.commands.map((command) => command.name())
       await join(room, options(), commands)
     })
+  addRunningRoomCommands(program, options)
   addServe(program, options)
   program
     .command('demo')
@@ -216,13 +219,6 @@ function addDoctor(
 
 function addLater(program: Command): void {
   for (const name of LaterCommands) addLaterCommand(program, name, `gonet ${name}`)
-  for (const flags of LaterOptions) {
-    const [name = ''] = flags.split(' ')
-    const refuse = (): never => {
-      throw notYet(name)
-    }
-    program.addOption(new Option(flags).argParser(refuse).hideHelp())
-  }
 }
 
 function addLaterCommand(parent: Command, name: string, what: string): void {

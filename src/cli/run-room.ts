@@ -1,6 +1,7 @@
 /** A room on this process's own streams and signals. */
 import type { Readable } from 'node:stream'
 import { systemClock } from '../node/clock.js'
+import { ControlServer } from '../node/control/server.js'
 import type { OpenRoomOptions } from '../node/open-room.js'
 import type { Room } from '../room/room.js'
 import { type GlobalOptions, verbosityOf } from './global-options.js'
@@ -28,13 +29,17 @@ export async function runRoom({ role, status, options, open }: RoomCommand): Pro
   let front: Front | undefined
   const restore = (): void => front?.output.close()
   process.on('exit', restore)
+  let control: ControlServer | undefined
+  let failure: unknown
   try {
     const logger = await makeLogger(loaded, options, (line) => front?.output.notice(line.trimEnd()))
     front = await makeFront(options, status, () => interrupt(leave))
     for (const warning of loaded.warnings) front.output.notice(`gonet: ${warning}`)
     const { output, lines, interactive, askPassword } = front
     const timeoutMs = options.timeout * 1000
-    const room = await open({ loaded, state: openState(options), logger, timeoutMs, askPassword })
+    const state = openState(options)
+    control = new ControlServer({ state: state.directory, clock: systemClock, logger })
+    const room = await open({ loaded, state, logger, timeoutMs, askPassword, control })
     const stay = options.stay === true
     await runSession({
       room,
@@ -46,7 +51,11 @@ export async function runRoom({ role, status, options, open }: RoomCommand): Pro
       clock: systemClock,
       leave: leave.signal,
     })
+  } catch (error) {
+    failure = error
+    throw error
   } finally {
+    await control?.close(failure instanceof Error ? failure : undefined)
     restore()
     process.off('exit', restore)
     stopListening()

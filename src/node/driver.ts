@@ -52,6 +52,8 @@ export interface DriverOptions {
   readonly logger: Logger
   /** Leaves the room when it is aborted. */
   readonly abort?: AbortSignal | undefined
+  /** Called with each event as it happens, whoever reads `events`. */
+  readonly onEvent?: (event: RoomEvent) => void
   /** Called when all is closed. */
   readonly onClosed: () => Promise<void>
 }
@@ -213,6 +215,7 @@ export class Driver implements Room {
   #tell(): void {
     for (const event of this.#waiting.splice(0)) {
       this.#events.push(event)
+      this.#options.onEvent?.(event)
       if (event.event === 'room' || event.event === 'joined') this.#isReady?.()
     }
   }

@@ -135,6 +135,7 @@ export function onDisk<Result>(failure: string, action: () => Result): Result {
   try {
     return action()
   } catch (error) {
+    if (error instanceof GonetError) throw error
     throw new GonetError('store-failed', `${failure}: ${diskReason(error)}`, { cause: error })
   }
 }

@@ -1,6 +1,6 @@
 /** Opening a room as its host or as a guest: identity, sockets, machine, driver. */
 import { userInfo } from 'node:os'
-import { UsageError } from '../core/errors.js'
+import { explain, UsageError } from '../core/errors.js'
 import { identityFromSeed, nameProblem } from '../core/identity.js'
 import { formatLink, parseRoomReference } from '../core/invite.js'
 import type { SocketAddress } from '../core/machine.js'
@@ -18,6 +18,7 @@ import { type Composition, compose } from './composition.js'
 import { resolveAdmission } from './config/admission-settings.js'
 import type { LoadedConfig } from './config/load-config.js'
 import { resolveTransport, type TransportSettings } from './config/transport-settings.js'
+import type { ControlServer } from './control/server.js'
 import { Driver } from './driver.js'
 import { localAddresses, localSubnets } from './interfaces.js'
 import type { Lock } from './lock.js'
@@ -41,6 +42,8 @@ export interface OpenRoomOptions {
   readonly askPassword?: (() => Promise<string | undefined>) | undefined
   /** Leaves the room when it is aborted. */
   readonly abort?: AbortSignal | undefined
+  /** Lets other processes of this user talk to the room; whoever made it closes it. */
+  readonly control?: ControlServer | undefined
 }
 
 /**
@@ -149,9 +152,10 @@ async function open(
     const onClosed = async (): Promise<void> => {
       closing.abort()
       await (await mapping)?.close()
+      control?.withdraw()
       lock.release()
     }
-    const { abort } = options
+    const { abort, control } = options
     const driver = new Driver({
       id: room,
       machine,
@@ -165,9 +169,13 @@ async function open(
       clock,
       logger,
       abort,
+      onEvent: (event) => control?.handleEvent(event),
       onClosed,
     })
     await driver.start()
+    await control?.open(driver, machine.role).catch((error: unknown) => {
+      logger.warn('other commands cannot reach this room', { reason: explain(error) })
+    })
     for (const server of transport.stun) void addStunServer(driver, server, sockets)
     for (const relay of relays) void addRelay(driver, relay, sockets)
     if (transport.portMapping) mapping = mapPort(driver, sockets, composition, closing.signal)

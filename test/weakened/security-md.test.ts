@@ -32,6 +32,7 @@ const all = [
 const Elsewhere: Readonly<Record<string, string>> = {
   'unit/record-flood.test.ts': 'weakens puzzle and sample itself',
   'unit/wireguard-flood.test.ts': 'weakens the load policy itself',
+  'fuzz/control-socket.test.ts': 'sends anything: no rule of one line keeps it from harm',
   'e2e/record-flood.test.ts': 'runs the built command',
   'e2e/broker-sees.test.ts': 'runs the built command',
   'e2e/host-choice.test.ts': 'runs the built command',

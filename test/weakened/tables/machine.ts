@@ -1,12 +1,30 @@
 /** Against other users of the machine, and against texts that move its terminal. */
 import type { Weakening } from '../weakening.js'
 
+const control = 'unit/control-socket.test.ts'
 const state = 'unit/state.test.ts'
 const logger = 'unit/logger.test.ts'
 const config = 'unit/config.test.ts'
 const output = 'unit/cli-output.test.ts'
 
 export const machine: readonly Weakening[] = [
+  {
+    rule: 'nobody tells a room anything who has not read its token',
+    source: 'node/control/connection.ts',
+    defence: "} else if (!isEqual(hello['token'], running.token)) {",
+    weakened: "} else if (hello['token'] === 'wrong') {",
+    attack: [
+      control,
+      'a client that is not gonet > is refused without the token, of another version, or with no hello',
+    ],
+  },
+  {
+    rule: 'no control socket is used that others can open',
+    source: 'node/control/run-folder.ts',
+    defence: 'if (isOwn && stats[kind]() && (stats.mode & 0o077) === 0) return',
+    weakened: 'if (isOwn && stats[kind]()) return',
+    attack: [control, 'the run folder > is not used where the folder is open to others'],
+  },
   {
     rule: 'values are their owner’s',
     source: 'node/file-store.ts',

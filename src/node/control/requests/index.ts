@@ -1,0 +1,27 @@
+/** Every request of the control socket. One more is a file beside this one, and a line here. */
+import { UsageError } from '../../../core/errors.js'
+import type { AnyRequest, ControlRequest } from '../request.js'
+import { leave } from './leave.js'
+import { members } from './members.js'
+import { send } from './send.js'
+import { status } from './status.js'
+
+export const requests: ReadonlyMap<string, AnyRequest> = new Map(
+  [checked(leave), checked(members), checked(send), checked(status)].map((request) => [
+    request.name,
+    request,
+  ]),
+)
+
+function checked<Parameters>(request: ControlRequest<Parameters>): AnyRequest {
+  const { name, parameters } = request
+  return {
+    name,
+    run: (context, given) => {
+      const { success, data, error } = parameters.safeParse(given)
+      if (success) return request.handle(context, data)
+      const problems = error.issues.slice(0, 5).map(({ path, message }) => `${path.join('.')}: ${message}`)
+      throw new UsageError('request-invalid', `The parameters of ${name} are wrong: ${problems.join('; ')}`)
+    },
+  }
+}
