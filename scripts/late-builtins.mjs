@@ -1,10 +1,7 @@
 // For bundles: modules of Node's own are loaded where something of them is first used, not where they are imported.
 // Each takes up to some ms, and most runs use few.
-import { createRequire } from 'node:module'
 
-const require = createRequire(import.meta.url)
-
-/** Those that are more than an object of functions and classes, which may be gathered as one, stay as they are. */
+/** Those that are plain objects of functions and classes: what else there is may be called, or extended. */
 const Late = [
   'child_process',
   'dgram',
@@ -32,11 +29,11 @@ export const lateBuiltins = {
       namespace === 'late-builtin' ? { external: true } : { namespace: 'late-builtin', path },
     )
     onLoad({ filter: /./, namespace: 'late-builtin' }, ({ path }) => ({
+      // Behind a prototype, since what esbuild makes of an import copies the object's own properties.
       contents: `
         let loaded
-        const load = () => (loaded ??= require('${path}'))
-        for (const name of ${JSON.stringify(Object.getOwnPropertyNames(require(path)))})
-          Object.defineProperty(exports, name, { enumerable: true, get: () => load()[name] })`,
+        const get = (_, name) => (name === '__esModule' ? undefined : (loaded ??= require('${path}'))[name])
+        module.exports = Object.create(new Proxy({}, { get }))`,
     }))
   },
 }
