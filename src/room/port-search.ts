@@ -40,8 +40,6 @@ const [LeastPort, MostPort] = [1024, 65_535]
 interface Peer {
   candidates: readonly Candidate[]
   isRelayed: boolean
-  /** When a search may begin. */
-  startAt: number | undefined
   /** When the next search may be agreed to. */
   restUntil: number
   restMs: number
@@ -69,6 +67,8 @@ export class PortSearch implements Machine<PortSearchEvent, PortSearchTransmit> 
   readonly #random: Random
   readonly #own: () => readonly Candidate[]
   readonly #peers = new Map<string, Peer>()
+  /** When a search may begin, for each peer that is reached through a relay. */
+  readonly #startAt = new Map<string, number>()
   #opening: Opening | undefined
   #probing: Probing | undefined
   #opened = 0
@@ -88,7 +88,6 @@ export class PortSearch implements Machine<PortSearchEvent, PortSearchTransmit> 
       this.#peers.set(peer, {
         candidates,
         isRelayed: false,
-        startAt: undefined,
         restUntil: -Infinity,
         restMs: RestMs,
         socket: undefined,
@@ -98,6 +97,7 @@ export class PortSearch implements Machine<PortSearchEvent, PortSearchTransmit> 
   removePeer(peer: string): void {
     const socket = this.#peers.get(peer)?.socket
     this.#peers.delete(peer)
+    this.#startAt.delete(peer)
     if (this.#probing?.peer === peer) this.#probing = undefined
     if (this.#opening?.peer === peer) this.#endOpening()
     if (socket !== undefined) this.#transmits.push({ type: 'close-sockets', ids: [socket] })
@@ -109,10 +109,10 @@ export class PortSearch implements Machine<PortSearchEvent, PortSearchTransmit> 
     if (peer === undefined) return
     peer.isRelayed = kind === 'relay'
     if (peer.isRelayed) {
-      peer.startAt ??= now + PatienceMs
+      if (!this.#startAt.has(id)) this.#startAt.set(id, now + PatienceMs)
       return
     }
-    peer.startAt = undefined
+    this.#startAt.delete(id)
     peer.restMs = RestMs
     if (this.#probing?.peer === id) this.#probing = undefined
     if (this.#opening?.peer !== id) return
@@ -127,7 +127,7 @@ export class PortSearch implements Machine<PortSearchEvent, PortSearchTransmit> 
     if (peer?.isRelayed !== true || address === undefined || this.#probing !== undefined) return
     if (hardAddress(this.#own()) !== undefined || now < peer.restUntil) return
     this.#probing = { peer: id, address, tried: new Set(), nextAt: now, endsAt: now + SearchMs }
-    this.#rest(now, peer)
+    this.#rest(now, id, peer)
     this.handleTimeout(now)
   }
 
@@ -148,8 +148,9 @@ export class PortSearch implements Machine<PortSearchEvent, PortSearchTransmit> 
   handleTimeout(now: number): void {
     if (this.#opening !== undefined) this.#attend(now, this.#opening)
     if (this.#probing !== undefined && now >= this.#probing.nextAt) this.#probe(now, this.#probing)
-    for (const [id, peer] of this.#peers) {
-      if (peer.startAt !== undefined && peer.startAt <= now) this.#begin(now, id, peer)
+    for (const [id, startAt] of this.#startAt) {
+      const peer = this.#peers.get(id)
+      if (peer !== undefined && startAt <= now) this.#begin(now, id, peer)
     }
   }
 
@@ -162,23 +163,22 @@ export class PortSearch implements Machine<PortSearchEvent, PortSearchTransmit> 
   }
 
   pollTimeout(): number | undefined {
-    let at = earliest(this.#opening?.endsAt, this.#opening?.agreeAt, this.#probing?.nextAt)
-    for (const { startAt } of this.#peers.values()) at = earliest(at, startAt)
-    return at
+    const { endsAt, agreeAt } = this.#opening ?? {}
+    return earliest(endsAt, agreeAt, this.#probing?.nextAt, ...this.#startAt.values())
   }
 
   #begin(now: number, id: string, peer: Peer): void {
     const target = hardAddress(this.#own()) === undefined ? undefined : steadyAddress(peer.candidates)
     if (target === undefined) {
       // It is the other's to begin, or there is no use; unless more becomes known.
-      peer.startAt = now + RestMs
+      this.#startAt.set(id, now + RestMs)
     } else if (this.#opening !== undefined) {
-      peer.startAt = this.#opening.endsAt
+      this.#startAt.set(id, this.#opening.endsAt)
     } else {
       const ids = Array.from({ length: Sockets }, () => `socket-${this.#opened++}`)
       this.#opening = { peer: id, target, ids, agreeAt: undefined, endsAt: now + OpenMs }
       this.#transmits.push({ type: 'open-sockets', ids })
-      this.#rest(now, peer)
+      this.#rest(now, id, peer)
     }
   }
 
@@ -212,9 +212,9 @@ export class PortSearch implements Machine<PortSearchEvent, PortSearchTransmit> 
     }
   }
 
-  #rest(now: number, peer: Peer): void {
+  #rest(now: number, id: string, peer: Peer): void {
     peer.restUntil = now + peer.restMs
-    peer.startAt = peer.restUntil
+    this.#startAt.set(id, peer.restUntil)
     peer.restMs = Math.min(2 * peer.restMs, RestLimitMs)
   }
 
