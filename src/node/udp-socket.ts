@@ -52,7 +52,7 @@ class DatagramSocket implements UdpSocket {
   send(bytes: Uint8Array, destination: SocketAddress): void {
     if (this.#closed !== undefined) return
     try {
-      this.#socket.send(bytes, destination.port, destination.address, () => undefined)
+      this.#socket.send(bytes, destination.port, destination.address)
     } catch {
       // No port: whoever sends from port 0 gets no answer.
     }
