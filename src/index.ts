@@ -36,6 +36,8 @@ export type {
 } from './core/signalling-adapter.js'
 export type { TurnServerConfig } from './node/config/schema.js'
 export type { OwnAdapterDefinition } from './node/own-adapter.js'
+export type { NewInvite } from './room/admission/host-invites.js'
+export type { Invite, InviteOptions } from './room/admission/invite-register.js'
 export type { Ban } from './room/admission/register.js'
 export type { MessageEvent, PathKind, RoomEvent } from './room/events.js'
 export type { Named } from './room/find-member.js'

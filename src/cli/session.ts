@@ -9,14 +9,14 @@ import type { RoomEvent } from '../room/events.js'
 import type { Room } from '../room/room.js'
 import type { InputLine } from './input-lines.js'
 import type { Output } from './output/output.js'
-import { messageOf, runRoomCommand } from './room-commands.js'
+import { type CommandedRoom, messageOf, runRoomCommand } from './room-commands.js'
 
 /** Lines that wait until the room is joined, and messages that wait for delivery; more is left unread. */
 const WaitingMax = 1000
 const DeliveryMs = 10_000
 
 export interface SessionOptions {
-  readonly room: Pick<Room, 'administer' | 'asking' | 'bans' | 'events' | 'leave' | 'send' | 'undelivered'>
+  readonly room: CommandedRoom & Pick<Room, 'events' | 'leave' | 'send' | 'undelivered'>
   readonly role: 'host' | 'guest'
   readonly output: Output
   /** Ends when stdin does. */

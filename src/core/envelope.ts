@@ -34,13 +34,18 @@ export function writeEnvelope(
   signer: KeyPair,
   fields: Iterable<readonly [key: string, value: string]>,
 ): Uint8Array {
-  let text = `version: 1\n${Separator}\n`
-  for (const [key, value] of fields) text += `${key}: ${JSON.stringify(value)}\n`
-  const signed = utf8(text)
+  const signed = writeBody(fields)
   const signature = crypto.sign(concatenate(SignatureContext, signed), signer.secretKey)
   const whole = concatenate(signed, utf8(`${Separator}\nsignature: "${toHex(signature)}"\n`))
   if (whole.length > MaxMessageBytes) throw new RangeError(`a message of ${whole.length} bytes`)
   return whole
+}
+
+/** A message up to its body's end: what its signature is over. */
+export function writeBody(fields: Iterable<readonly [key: string, value: string]>): Uint8Array {
+  let text = `version: 1\n${Separator}\n`
+  for (const [key, value] of fields) text += `${key}: ${JSON.stringify(value)}\n`
+  return utf8(text)
 }
 
 /**

@@ -8,6 +8,7 @@ import { DecodeError } from './errors.js'
 import { guestSender, replyBox } from './host.js'
 import { HostChoice, type HostChoiceOptions } from './host-choice.js'
 import { formatKey, type Identity } from './identity.js'
+import { type InviteKey, proveInvite } from './invite-proof.js'
 import { earliest, type Machine } from './machine.js'
 import { type Beacon, type Join, readMessage, type Update, type Welcome, writeMessage } from './messages.js'
 import type { Crypto, KeyPair, Random } from './ports.js'
@@ -33,6 +34,10 @@ export interface GuestOptions {
   /** What the guest knows of the host's key; else any key that the room id matches may be it. */
   readonly expected?: Pick<HostChoiceOptions, 'hostKey' | 'hostDigits' | 'pinnedKey'>
   readonly username: string
+  /** The room's secret, 16 bytes: the room is looked for where that leads to, not by its id. */
+  readonly secret?: Uint8Array | undefined
+  /** What the guest was invited by. */
+  readonly invite?: InviteKey | undefined
   readonly crypto: Crypto
   readonly random: Random
 }
@@ -78,6 +83,8 @@ interface Puzzled {
 interface OpenJoin extends Attempt {
   readonly beacon: Beacon
   readonly hash: Uint8Array
+  /** What it was proved by, where it was. */
+  readonly invite: InviteKey | undefined
   readonly puzzled: Puzzled
   /** Updates all lie under one sender id, and each replaces the one before. */
   update: Puzzled | undefined
@@ -98,6 +105,7 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
   /** The newest beacon of each host that claims the room, until one is chosen; by key. */
   readonly #claims = new Map<string, Beacon>()
   #distrusts = false
+  #invite: InviteKey | undefined
   #beacon: Beacon | undefined
   /** Made, and its reply box watched, before there is a beacon: a subscription takes a round trip. */
   #next: Attempt | undefined
@@ -108,14 +116,19 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
 
   constructor(options: GuestOptions) {
     this.#options = options
-    this.#topic = roomTopic(options.crypto, options.room)
-    this.#beaconKey = beaconKey(options.crypto, options.room)
-    const { crypto, room, expected } = options
+    const { crypto, room, expected, secret } = options
+    this.#topic = roomTopic(crypto, secret ?? room)
+    this.#beaconKey = beaconKey(crypto, secret ?? room)
+    this.#invite = options.invite
     this.#choice = new HostChoice({ crypto, room, ...expected })
   }
 
   get topic(): Topic {
     return this.#topic
+  }
+
+  get topics(): readonly Topic[] {
+    return [this.#topic]
   }
 
   /** Begins to look for the host. Call it once. */
@@ -131,6 +144,11 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
     this.#next = undefined
   }
 
+  /** The host knows this guest from now on: later joins are made without the invite. */
+  forgetInvite(): void {
+    this.#invite = undefined
+  }
+
   /** Joins the host of the latest beacon, in place of any join that is still open. */
   join(now: number, offer: JoinOffer): void {
     const { crypto, identity, random, room, username } = this.#options
@@ -139,7 +157,8 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
     this.#withdraw()
     const attempt = this.#next ?? this.#prepare()
     this.#next = undefined
-    const message: Join = {
+    const invite = this.#invite
+    const join: Join = {
       action: 'join',
       room,
       publicKey: identity.publicKey,
@@ -151,6 +170,7 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
       nonce: random.bytes(16),
       ...offer,
     }
+    const message = invite === undefined ? join : { ...join, invite: proveInvite(crypto, invite, join) }
     const plain = writeMessage(crypto, identity, message)
     const bytes = sealJoin(crypto, random, attempt.box, beacon.seal, plain)
     if (bytes === undefined) {
@@ -161,6 +181,7 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
       ...attempt,
       beacon,
       hash: crypto.sha512(plain),
+      invite,
       puzzled: this.#puzzle(beacon, attempt.sender, bytes),
       update: undefined,
       answered: false,
@@ -357,11 +378,12 @@ export class Guest implements Machine<GuestEvent, SignalTransmit> {
     this.#unwatch(join)
     this.#retract(join.puzzled.record)
     join.answered = true
-    this.#events.push(
-      message.action === 'welcome'
-        ? { type: 'welcome', welcome: message, presharedKey: presharedKey(crypto, join.hash, hash), adapter }
-        : { type: 'refused', code: message.code, text: message.text },
-    )
+    if (message.action === 'refuse') {
+      this.#events.push({ type: 'refused', code: message.code, text: message.text })
+      return
+    }
+    const key = presharedKey(crypto, join.hash, hash, join.invite?.secret)
+    this.#events.push({ type: 'welcome', welcome: message, presharedKey: key, adapter })
   }
 
   #withdraw(): void {

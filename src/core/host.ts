@@ -8,6 +8,7 @@ import { fromUtf8, toBase32, toHex, utf8 } from './encoding.js'
 import { DecodeError, GonetError } from './errors.js'
 import type { Identity } from './identity.js'
 import { earliest, type Machine } from './machine.js'
+import { MeetingPoints } from './meeting-points.js'
 import {
   type AdmissionKind,
   type Beacon,
@@ -23,16 +24,7 @@ import { puzzleOf, solvedBits } from './puzzle.js'
 import { PuzzleLevel } from './puzzle-level.js'
 import { Reservoir } from './reservoir.js'
 import type { RoomId } from './room-id.js'
-import {
-  beaconKey,
-  joinRecordProblem,
-  openBeacon,
-  openJoin,
-  presharedKey,
-  roomTopic,
-  sealBeacon,
-  sealReply,
-} from './sealing.js'
+import { joinRecordProblem, openJoin, presharedKey, sealReply } from './sealing.js'
 import type { SignalTransmit } from './signal.js'
 import type { Box, SignalRecord, Topic } from './signalling-adapter.js'
 
@@ -69,8 +61,10 @@ export interface HostOptions {
   readonly room: RoomId
   /** The host's display name. */
   readonly username: string
-  /** How guests get in, as the beacon says. Default open. */
+  /** How guests get in, as the beacon says. Default open. Under `invite` the room is not found by its id. */
   readonly admission?: AdmissionKind
+  /** The room's secret, 16 bytes, where it has one: the room is found by that too. */
+  readonly secret?: Uint8Array | undefined
   readonly crypto: Crypto
   readonly random: Random
   /** The room's own store: keeps the epoch counter. */
@@ -112,18 +106,25 @@ interface Epoch {
   readonly wireguardKeys: Set<string>
 }
 
+/** How a join came, and how its answer goes. */
+interface Way {
+  readonly adapter: string
+  readonly topic: Topic
+}
+
 interface WaitingRecord {
   readonly bytes: Uint8Array
-  readonly adapters: Set<string>
+  /** By `wayName`. */
+  readonly ways: Map<string, Way>
 }
 
 interface KnownJoin {
   readonly request: JoinRequest
   /** The record's puzzle. */
   readonly record: string
-  /** The backends by which it came: each gets the answer. */
-  readonly adapters: Set<string>
-  /** When a backend got the answer again. */
+  /** By `wayName`: each gets the answer. */
+  readonly ways: Map<string, Way>
+  /** When one of them got the answer again. */
   readonly answeredAgainAt: Map<string, number>
   answer: Uint8Array | undefined
 }
@@ -132,8 +133,7 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
   /** What was dropped, by reason. */
   readonly counters: Counters = new Counters()
   readonly #options: HostOptions
-  readonly #topic: Topic
-  readonly #beaconKey: Uint8Array
+  readonly #points: MeetingPoints
   /** Signs as the port's `sign` does, and fast enough for answers in numbers. */
   readonly #signer: Pick<Crypto, 'sign'>
   readonly #bucket = new TokenBucket(RecordsPerSecond, RecordsPerSecond)
@@ -152,14 +152,20 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
 
   constructor(options: HostOptions) {
     this.#options = options
-    this.#topic = roomTopic(options.crypto, options.room)
-    this.#beaconKey = beaconKey(options.crypto, options.room)
+    this.#points = new MeetingPoints(options.crypto)
+    if (options.admission !== 'invite') this.#points.add(options.room)
+    if (options.secret !== undefined) this.#points.add(options.secret)
     const sign = options.crypto.signer(options.identity.secretKey)
     this.#signer = { sign }
   }
 
+  /** The first of its topics. */
   get topic(): Topic {
-    return this.#topic
+    return this.topics[0] ?? ''
+  }
+
+  get topics(): readonly Topic[] {
+    return this.#points.topics
   }
 
   /**
@@ -168,15 +174,22 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
    */
   start(now: number): void {
     this.#counter = readCounter(this.#options.store)
-    this.#transmits.push({ kind: 'watch', topic: this.#topic, box: 'join' })
-    this.#transmits.push({ kind: 'watch', topic: this.#topic, box: 'host' })
+    for (const topic of this.topics) this.#watch(topic)
     this.#beginEpoch(now, 0)
+  }
+
+  /** Has the room found by its secret too, from now on. */
+  addSecret(now: number, secret: Uint8Array): void {
+    const topic = this.#points.add(secret)
+    if (topic === undefined || this.#epoch === undefined) return
+    this.#watch(topic)
+    this.#publishBeacon(now)
   }
 
   /** Takes the beacon back. Safe to call twice. */
   stop(): void {
     if (this.#epoch === undefined) return
-    this.#retractBeacon(this.#epoch.id)
+    this.#retractBeacons(this.#epoch.id)
     this.#epoch = undefined
     this.#refreshAt = undefined
     this.#takeAt = undefined
@@ -184,17 +197,18 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
 
   /** Takes a record from a backend; what is wrong with it is counted, nothing else happens. */
   handleRecord(now: number, adapter: string, record: SignalRecord): void {
-    if (record.topic !== this.#topic || this.#epoch === undefined) return
-    if (record.box === 'join') this.#receiveJoin(now, this.#epoch, adapter, record.bytes)
+    if (!this.#points.has(record.topic) || this.#epoch === undefined) return
+    if (record.box === 'join') this.#receiveJoin(now, this.#epoch, adapter, record)
     else if (record.box === 'host') this.#receiveBeacon(now, this.#epoch, record)
   }
 
   /**
    * Answers a join with a welcome.
+   * @param secret that of the invite which the join has proved
    * @returns the preshared key of the tunnel to that guest, or undefined where its epoch has ended or its
    *   box key is unusable: the guest will join again
    */
-  welcome(request: JoinRequest, answer: WelcomeAnswer): Uint8Array | undefined {
+  welcome(request: JoinRequest, answer: WelcomeAnswer, secret?: Uint8Array): Uint8Array | undefined {
     const { crypto, identity, room, username } = this.#options
     const message: Welcome = {
       action: 'welcome',
@@ -208,7 +222,8 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
       ...answer,
     }
     const bytes = writeMessage(this.#signer, identity, message)
-    return this.#answer(request, bytes) ? presharedKey(crypto, request.hash, crypto.sha512(bytes)) : undefined
+    if (!this.#answer(request, bytes)) return undefined
+    return presharedKey(crypto, request.hash, crypto.sha512(bytes), secret)
   }
 
   /** Answers a join with a refusal: a stable code, and a text for the person. */
@@ -262,7 +277,7 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
     const { crypto, random } = this.#options
     this.#counter = Math.min(MaxCounter, 1 + Math.max(overtakes, this.#counter))
     this.#keepCounter()
-    if (this.#epoch !== undefined) this.#retractBeacon(this.#epoch.id)
+    if (this.#epoch !== undefined) this.#retractBeacons(this.#epoch.id)
     this.#openJoins = 0
     this.#epoch = {
       id: this.#counter.toString(16).padStart(8, '0') + toHex(random.bytes(4)),
@@ -290,7 +305,7 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
   }
 
   #publishBeacon(now: number): void {
-    const { admission = 'open', crypto, identity, random, room, username } = this.#options
+    const { admission = 'open', identity, random, room, username } = this.#options
     const epoch = this.#epoch
     if (epoch === undefined) return
     const beacon: Beacon = {
@@ -303,18 +318,24 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
       admission,
       puzzle: this.#puzzle.bits,
     }
-    const bytes = sealBeacon(crypto, random, this.#beaconKey, writeMessage(this.#signer, identity, beacon))
-    const key = { topic: this.#topic, box: 'host', sender: epoch.id } as const
-    this.#transmits.push({
-      kind: 'publish',
-      record: { ...key, bytes, expiresInMs: BeaconExpiresInMs },
-      repeat: false,
-    })
+    for (const sealed of this.#points.seal(random, writeMessage(this.#signer, identity, beacon))) {
+      const record = { ...sealed, box: 'host', sender: epoch.id, expiresInMs: BeaconExpiresInMs } as const
+      this.#transmits.push({ kind: 'publish', record, repeat: false })
+    }
     this.#refreshAt = now + BeaconRefreshMs * (0.9 + 0.1 * random.fraction())
   }
 
-  #retractBeacon(epoch: string): void {
-    this.#transmits.push({ kind: 'retract', key: { topic: this.#topic, box: 'host', sender: epoch } })
+  #watch(topic: Topic): void {
+    this.#transmits.push({ kind: 'watch', topic, box: 'join' })
+    this.#transmits.push({ kind: 'watch', topic, box: 'host' })
+  }
+
+  #retractBeacons(epoch: string): void {
+    for (const topic of this.topics) this.#retractBeacon(topic, epoch)
+  }
+
+  #retractBeacon(topic: Topic, epoch: string): void {
+    this.#transmits.push({ kind: 'retract', key: { topic, box: 'host', sender: epoch } })
   }
 
   #receiveBeacon(now: number, epoch: Epoch, record: SignalRecord): void {
@@ -329,7 +350,7 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
   /** Beacons of our own key, from an earlier life: older ones are taken back, a newer one is overtaken. */
   #handleBeaconRecord(now: number, epoch: Epoch, record: SignalRecord): void {
     const { crypto, identity, room } = this.#options
-    const { message } = readMessage(crypto, openBeacon(crypto, this.#beaconKey, record.bytes))
+    const { message } = readMessage(crypto, this.#points.open(record))
     if (message.action !== 'host' || message.room !== room) return
     if (!crypto.equal(message.publicKey, identity.publicKey)) {
       this.counters.count('beacon-of-another-host')
@@ -337,7 +358,7 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
     }
     if (message.epoch < epoch.id) {
       // Only a record that names this epoch as its sender: what we sign says which record is ours to remove.
-      if (record.sender === message.epoch) this.#retractBeacon(message.epoch)
+      if (record.sender === message.epoch) this.#retractBeacon(record.topic, message.epoch)
     } else if (message.epoch > epoch.id && now >= this.#overtakeAfter) {
       this.#overtakeAfter = now + OvertakeIntervalMs
       this.#beginEpoch(now, Number.parseInt(message.epoch.slice(0, 8), 16))
@@ -348,7 +369,7 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
    * Strangers can send any number of these: what costs nothing comes first, then two hashes, and keys are used
    * for a sample only, of those that solved the puzzle.
    */
-  #receiveJoin(now: number, epoch: Epoch, adapter: string, bytes: Uint8Array): void {
+  #receiveJoin(now: number, epoch: Epoch, adapter: string, { bytes, topic }: SignalRecord): void {
     const problem = joinRecordProblem(bytes)
     if (problem !== undefined) {
       this.counters.count(problem)
@@ -357,14 +378,15 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
     const { crypto } = this.#options
     const puzzle = puzzleOf(crypto, epoch.id, epoch.seal.publicKey, bytes)
     const id = String.fromCharCode(...puzzle)
-    if (this.#isRepeated(now, epoch, adapter, id)) return
+    const way = { adapter, topic }
+    if (this.#isRepeated(now, epoch, way, id)) return
     const bits = solvedBits(crypto, puzzle, bytes)
     this.#puzzle.count(now, bits)
     if (bits < this.#puzzle.bits) {
       this.counters.count('puzzle-unsolved')
       return
     }
-    const record = { bytes, adapters: new Set([adapter]) }
+    const record = { bytes, ways: new Map([[wayName(way), way]]) }
     if (epoch.waiting.size === 0 && this.#bucket.take(now)) {
       this.#openRecord(now, epoch, id, record)
     } else {
@@ -376,21 +398,22 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
   }
 
   /** Whether the record was here before, and what it is worth a second time. */
-  #isRepeated(now: number, epoch: Epoch, adapter: string, id: string): boolean {
+  #isRepeated(now: number, epoch: Epoch, way: Way, id: string): boolean {
     const known = epoch.byRecord.get(id)
+    const name = wayName(way)
     if (known !== undefined) {
-      known.adapters.add(adapter)
+      known.ways.set(name, way)
       if (known.answer === undefined) return true
-      if (now < (known.answeredAgainAt.get(adapter) ?? -Infinity) + AnswerAgainMs) {
+      if (now < (known.answeredAgainAt.get(name) ?? -Infinity) + AnswerAgainMs) {
         this.counters.count('record-repeated')
         return true
       }
-      known.answeredAgainAt.set(adapter, now)
-      this.#publishAnswer(known, adapter)
+      known.answeredAgainAt.set(name, now)
+      this.#publishAnswer(known, way)
       return true
     }
     const waiting = epoch.waiting.get(id)
-    waiting?.adapters.add(adapter)
+    waiting?.ways.set(name, way)
     if (waiting === undefined && now >= (epoch.opened.get(id) ?? -Infinity)) return false
     this.counters.count('record-repeated')
     return true
@@ -422,7 +445,7 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
     }
   }
 
-  #handleJoinRecord(now: number, epoch: Epoch, id: string, { bytes, adapters }: WaitingRecord): void {
+  #handleJoinRecord(now: number, epoch: Epoch, id: string, { bytes, ways }: WaitingRecord): void {
     const { crypto } = this.#options
     const opened = openJoin(crypto, epoch.seal, bytes)
     const { message, hash } = readMessage(crypto, opened.message)
@@ -442,7 +465,7 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
     const known: KnownJoin = {
       request: { join: message, hash, wireguard: epoch.wireguard },
       record: id,
-      adapters,
+      ways,
       answeredAgainAt: new Map(),
       answer: undefined,
     }
@@ -495,17 +518,17 @@ export class Host implements Machine<HostEvent, SignalTransmit> {
     const answer = sealReply(crypto, random, epoch.seal, request.join.box, message)
     if (answer === undefined) return false
     known.answer = answer
-    for (const adapter of known.adapters) this.#publishAnswer(known, adapter)
+    for (const way of known.ways.values()) this.#publishAnswer(known, way)
     return true
   }
 
-  #publishAnswer(known: KnownJoin, adapter: string): void {
+  #publishAnswer(known: KnownJoin, { adapter, topic }: Way): void {
     if (known.answer === undefined || this.#epoch === undefined) return
     const box = replyBox(this.#options.crypto, known.request.join.box)
     this.#transmits.push({
       kind: 'publish',
       record: {
-        topic: this.#topic,
+        topic,
         box,
         sender: this.#epoch.id,
         bytes: known.answer,
@@ -527,6 +550,10 @@ export function guestSender(crypto: Pick<Crypto, 'sha256'>, box: Uint8Array): st
 
 export function replyBox(crypto: Pick<Crypto, 'sha256'>, box: Uint8Array): Box {
   return `reply/${guestSender(crypto, box)}`
+}
+
+function wayName({ adapter, topic }: Way): string {
+  return `${topic}/${adapter}`
 }
 
 function readCounter(store: Store): number {

@@ -1,11 +1,16 @@
 /** How people name a room to each other: its id, its host's whole key, or a link (docs/protocol.md, Links). */
-import { fromBase64, toBase64 } from './encoding.js'
+import { fromBase64, fromHex, toBase64, toHex } from './encoding.js'
 import { UsageError } from './errors.js'
+import type { InviteKey } from './invite-proof.js'
 import type { Crypto } from './ports.js'
 import { defaultRoomId, parseRoomId, type RoomId, roomIdMatches } from './room-id.js'
 
 const LinkStart = 'gonet://join/'
+const MaxLinkCharacters = 1024
 const MaxSignals = 8
+const SignalName = /^[a-z]{1,16}$/
+/** Of the room's secret, and of an invite's. */
+export const SecretBytes = 16
 
 export interface RoomReference {
   readonly room: RoomId
@@ -15,12 +20,30 @@ export interface RoomReference {
   readonly hostDigits?: string
   /** Names of signalling backends, as a hint. */
   readonly signal?: readonly string[]
+  /** What makes of a link an invite: whoever has it can use it. */
+  readonly invite?: InviteSecrets
 }
 
-/** `gonet://join/<room>?key=<base64>&signal=<name>,<name>`: it holds no secret. */
-export function formatLink(reference: Required<Omit<RoomReference, 'hostDigits'>>): string {
-  const key = encodeURIComponent(toBase64(reference.hostKey))
-  return `${LinkStart}${reference.room}?key=${key}&signal=${reference.signal.join(',')}`
+export interface InviteSecrets extends InviteKey {
+  /** The room's secret, 16 bytes: it says where the room is found. */
+  readonly roomSecret: Uint8Array
+}
+
+/**
+ * `gonet://join/<room>?key=<base64>&signal=<name>,<name>`, which holds no secret; with an invite
+ * `&secret=<hex>&invite=<id>.<hex>` besides.
+ */
+export function formatLink({
+  room,
+  hostKey,
+  signal,
+  invite,
+}: Required<Pick<RoomReference, 'room' | 'hostKey' | 'signal'>> & Pick<RoomReference, 'invite'>): string {
+  const key = encodeURIComponent(toBase64(hostKey))
+  const link = `${LinkStart}${room}?key=${key}&signal=${signal.slice(0, MaxSignals).join(',')}`
+  if (invite === undefined) return link
+  const { id, roomSecret, secret } = invite
+  return `${link}&secret=${toHex(roomSecret)}&invite=${id}.${toHex(secret)}`
 }
 
 /**
@@ -44,13 +67,21 @@ export function parseRoomReference(crypto: Pick<Crypto, 'sha512'>, text: string)
   return { room: parseRoomId(id), hostDigits }
 }
 
+/** The text with what is secret in every link in it hidden. */
+export function maskInvites(text: string): string {
+  return text.replace(/(gonet:\/\/\S*?[?&](?:secret|invite)=)\S*/gi, '$1***')
+}
+
+const Parts: readonly string[] = ['key', 'signal', 'secret', 'invite']
+
 function parseLink(crypto: Pick<Crypto, 'sha512'>, text: string): RoomReference {
-  if (!text.startsWith(LinkStart) || text.length > 1024) throw invalid('it does not begin with gonet://join/')
+  if (text.length > MaxLinkCharacters) throw invalid(`it has more than ${MaxLinkCharacters} characters`)
+  if (!text.startsWith(LinkStart)) throw invalid('it does not begin with gonet://join/')
   const [path = '', query = ''] = text.slice(LinkStart.length).split(/\?(.*)/s)
   const room = parseRoomId(path.replace(/\/$/, ''))
   const parameters = new URLSearchParams(query)
   for (const name of parameters.keys()) {
-    if (name !== 'key' && name !== 'signal') throw invalid(`this version does not know its part '${name}'`)
+    if (!Parts.includes(name)) throw invalid('this version does not know one of its parts')
     if (parameters.getAll(name).length > 1) throw invalid(`its part '${name}' stands twice`)
   }
   const keyText = parameters.get('key')
@@ -62,11 +93,24 @@ function parseLink(crypto: Pick<Crypto, 'sha512'>, text: string): RoomReference 
   const signal = parameters.get('signal')?.split(',')
   if (
     signal !== undefined &&
-    (signal.length > MaxSignals || !signal.every((name) => /^[a-z]{1,16}$/.test(name)))
+    (signal.length > MaxSignals || !signal.every((name) => SignalName.test(name)))
   ) {
     throw invalid('its signalling backends are not names')
   }
-  return { room, ...(hostKey && { hostKey }), ...(signal && { signal }) }
+  const invite = readInvite(parameters.get('secret'), parameters.get('invite'))
+  if (invite !== undefined && hostKey === undefined) throw invalid('it is an invite that names no host')
+  return { room, ...(hostKey && { hostKey }), ...(signal && { signal }), ...(invite && { invite }) }
+}
+
+function readInvite(roomText: string | null, text: string | null): InviteSecrets | undefined {
+  if (roomText === null && text === null) return undefined
+  if (roomText === null || text === null) throw invalid('it is only a part of an invite')
+  const [id = '', secretText = '', ...rest] = text.split('.')
+  const [roomSecret, secret] = [fromHex(roomText, SecretBytes), fromHex(secretText, SecretBytes)]
+  if (roomSecret === undefined || secret === undefined || rest.length > 0 || !/^[0-9a-f]{8}$/.test(id)) {
+    throw invalid('its invite was changed on the way')
+  }
+  return { id, secret, roomSecret }
 }
 
 function invalid(reason: string): UsageError {

@@ -3,7 +3,7 @@
  * fields of each action, their forms, and the order in which they are written.
  */
 import { fromBase64, fromHex, toBase64, toHex } from './encoding.js'
-import { type Envelope, envelopeVerifies, readEnvelope, writeEnvelope } from './envelope.js'
+import { type Envelope, envelopeVerifies, readEnvelope, writeBody, writeEnvelope } from './envelope.js'
 import { DecodeError } from './errors.js'
 import { nameProblem } from './identity.js'
 import type { Crypto, KeyPair } from './ports.js'
@@ -14,7 +14,7 @@ import type { RoomId } from './room-id.js'
 export const MaxCandidates = 12
 
 /** Who may enter a room: everybody, whom a person lets in, listed keys, whoever is invited, or knows the password. */
-export type AdmissionKind = 'open' | 'approve' | 'allow' | 'password'
+export type AdmissionKind = 'open' | 'approve' | 'allow' | 'invite' | 'password'
 
 /** The beacon: that a host lives, where to seal a join to, and how admission goes. */
 export interface Beacon {
@@ -50,6 +50,15 @@ export interface Join {
   readonly ice: string
   /** `<kind> <ip:port>`, joined by `, `; at most 12, possibly none. */
   readonly candidates: string
+  /** Which invite the guest has, and that it has its secret. */
+  readonly invite?: InviteProof | undefined
+}
+
+export interface InviteProof {
+  /** 8 hex digits. */
+  readonly id: string
+  /** 32 bytes: see `proveInvite`. */
+  readonly proof: Uint8Array
 }
 
 export interface Welcome {
@@ -112,13 +121,12 @@ export interface Verified<M extends Message> {
  * @returns UTF-8 bytes, at most 4096
  */
 export function writeMessage(crypto: Pick<Crypto, 'sign'>, signer: KeyPair, message: Message): Uint8Array {
-  const forms: Forms = FormsByAction[message.action]
-  const values = message as unknown as Record<string, unknown>
-  return writeEnvelope(
-    crypto,
-    signer,
-    Object.entries(forms).map(([key, form]) => [key, form.write(values[key])] as const),
-  )
+  return writeEnvelope(crypto, signer, writeFields(message))
+}
+
+/** What a join says, but for its invite: what the proof of that one is over. */
+export function writeJoinBody(join: Join): Uint8Array {
+  return writeBody(writeFields({ ...join, invite: undefined }))
 }
 
 /**
@@ -134,6 +142,14 @@ export function readMessage(crypto: Pick<Crypto, 'verify' | 'sha512'>, bytes: Ui
   return { message, hash: crypto.sha512(bytes) }
 }
 
+function writeFields(message: Message): readonly (readonly [key: string, value: string])[] {
+  const forms: Forms = FormsByAction[message.action]
+  const values = message as unknown as Record<string, unknown>
+  return Object.entries(forms).flatMap(([key, form]) =>
+    values[key] === undefined && form.isOptional === true ? [] : [[key, form.write(values[key])] as const],
+  )
+}
+
 function readFields(envelope: Envelope): Message {
   const action = envelope.fields.get('action') ?? ''
   if (!isAction(action)) throw new DecodeError('message-action', 'message has no known action')
@@ -145,6 +161,7 @@ function readFields(envelope: Envelope): Message {
   const message: Record<string, unknown> = {}
   for (const [key, form] of Object.entries(forms)) {
     const text = envelope.fields.get(key)
+    if (text === undefined && form.isOptional === true) continue
     if (text === undefined) throw new DecodeError('message-key-missing', `key ${key} is missing`)
     const value = form.read(text)
     if (value === undefined) throw new DecodeError('message-value', `the value of ${key} is not of its form`)
@@ -161,6 +178,7 @@ function isAction(text: string): text is Action {
 interface Form {
   read(text: string): unknown
   write(value: unknown): string
+  readonly isOptional?: true
 }
 
 type Forms = Readonly<Record<string, Form>>
@@ -194,10 +212,22 @@ const Bits: Form = {
   read: (text) => (/^(?:0|[1-9]\d?)$/.test(text) && Number(text) <= MaxPuzzleBits ? Number(text) : undefined),
   write: String,
 }
+const Invite: Form = {
+  read: (text) => {
+    const [id = '', proofText = '', ...rest] = text.split(' ')
+    const proof = fromHex(proofText, 32)
+    return proof !== undefined && rest.length === 0 && /^[0-9a-f]{8}$/.test(id) ? { id, proof } : undefined
+  },
+  write: (value) => {
+    const { id, proof } = value as InviteProof
+    return `${id} ${toHex(proof)}`
+  },
+  isOptional: true,
+}
 const word = (text: string): Form => pattern(new RegExp(`^${text}$`))
 
 const FormsByAction: {
-  readonly [A in Action]: { readonly [K in keyof Extract<Message, { action: A }>]: Form }
+  readonly [A in Action]: { readonly [K in keyof Extract<Message, { action: A }>]-?: Form }
 } = {
   host: {
     room: Room,
@@ -206,7 +236,7 @@ const FormsByAction: {
     username: Name,
     seal: Key,
     epoch: Epoch,
-    admission: pattern(/^(?:open|approve|allow|password)$/),
+    admission: pattern(/^(?:open|approve|allow|invite|password)$/),
     puzzle: Bits,
   },
   join: {
@@ -222,6 +252,7 @@ const FormsByAction: {
     nonce: Nonce,
     ice: Ice,
     candidates: Candidates,
+    invite: Invite,
   },
   welcome: {
     room: Room,

@@ -25,14 +25,17 @@ const JoinHeaderBytes = 1 + KeyBytes + NonceBytes
 type Boxes = Pick<Crypto, 'box' | 'boxOpen'>
 type SecretBoxes = Pick<Crypto, 'secretbox' | 'secretboxOpen'>
 
-/** Where a room's records lie: 20 base32 characters, from which the room id cannot be told. */
-export function roomTopic(crypto: Pick<Crypto, 'hkdfSha256'>, room: RoomId): Topic {
-  return toBase32(crypto.hkdfSha256(utf8(room), undefined, 'gonet/1 topic', 13)).slice(0, 20)
+/** What a guest needs to know to find a room: its id, or the room's secret, which comes with an invite. */
+export type Whereabouts = RoomId | Uint8Array
+
+/** Where a room's records lie: 20 base32 characters, from which neither the room id nor the secret can be told. */
+export function roomTopic(crypto: Pick<Crypto, 'hkdfSha256'>, by: Whereabouts): Topic {
+  return toBase32(crypto.hkdfSha256(keyMaterial(by), undefined, 'gonet/1 topic', 13)).slice(0, 20)
 }
 
-/** The key under which a room's beacons lie: whoever knows the room id has it. */
-export function beaconKey(crypto: Pick<Crypto, 'hkdfSha256'>, room: RoomId): Uint8Array {
-  return crypto.hkdfSha256(utf8(room), undefined, 'gonet/1 beacon', KeyBytes)
+/** The key under which a room's beacons lie: whoever knows where the room is has it. */
+export function beaconKey(crypto: Pick<Crypto, 'hkdfSha256'>, by: Whereabouts): Uint8Array {
+  return crypto.hkdfSha256(keyMaterial(by), undefined, 'gonet/1 beacon', KeyBytes)
 }
 
 export function sealBeacon(
@@ -117,14 +120,20 @@ export function openReply(crypto: Boxes, box: KeyPair, sealKey: Uint8Array, reco
  * the same two messages.
  * @param join SHA-512 of the join, 64 bytes
  * @param welcome SHA-512 of the welcome, 64 bytes
+ * @param secret that of the invite which the join proves, 16 bytes
  */
 export function presharedKey(
   crypto: Pick<Crypto, 'hkdfSha256'>,
   join: Uint8Array,
   welcome: Uint8Array,
+  secret: Uint8Array = new Uint8Array(KeyBytes),
 ): Uint8Array {
   const info = concatenate(utf8('gonet/1 psk'), join, welcome)
-  return crypto.hkdfSha256(new Uint8Array(KeyBytes), undefined, info, KeyBytes)
+  return crypto.hkdfSha256(secret, undefined, info, KeyBytes)
+}
+
+function keyMaterial(by: Whereabouts): Uint8Array {
+  return typeof by === 'string' ? utf8(by) : by
 }
 
 type RecordProblem = 'record-version' | 'record-length'

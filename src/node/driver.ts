@@ -9,6 +9,8 @@ import type { PasswordProof, PasswordRequest } from '../core/password-proof.js'
 import type { Clock, InterfaceAddress, IpInterface, Logger, UdpSocket } from '../core/ports.js'
 import { Rendezvous } from '../core/rendezvous.js'
 import type { AdapterState, SignallingAdapter, SignalRecord } from '../core/signalling-adapter.js'
+import type { NewInvite } from '../room/admission/host-invites.js'
+import type { Invite, InviteOptions } from '../room/admission/invite-register.js'
 import type { Ban } from '../room/admission/register.js'
 import type { MessageEvent, RoomEvent } from '../room/events.js'
 import type { Named } from '../room/find-member.js'
@@ -131,7 +133,7 @@ export class Driver implements Room {
       if (machine.role === 'host') this.#allocator = this.#options.allocator?.()
       // The backend's adapter says the same, and ends the room where it has to.
       this.#allocator?.catch(() => undefined)
-      await this.#rendezvous.open({ role: machine.role, topics: [machine.topic] }, this.#abort.signal)
+      await this.#rendezvous.open({ role: machine.role, topics: machine.topics }, this.#abort.signal)
     } catch (error) {
       await this.#close()
       throw error
@@ -161,19 +163,23 @@ export class Driver implements Room {
   }
 
   administer(act: AdministrativeAct, who: string): Named {
-    const { clock, machine } = this.#options
-    if (this.#closed !== undefined) throw new GonetError('room-ended', 'The room has ended')
-    const whom = machine.administer(clock.now(), act, who)
-    this.#drain()
-    return whom
+    return this.#ask((machine, now) => machine.administer(now, act, who))
+  }
+
+  get invites(): readonly Invite[] {
+    return this.#options.machine.invites
+  }
+
+  invite(options: InviteOptions = {}): NewInvite {
+    return this.#ask((machine, now) => machine.invite(now, options))
+  }
+
+  revokeInvite(id: string): Invite {
+    return this.#ask((machine, now) => machine.revokeInvite(now, id))
   }
 
   send(text: string): string {
-    const { clock, machine } = this.#options
-    if (this.#closed !== undefined) throw new GonetError('room-ended', 'The room has ended')
-    const id = machine.post(clock.now(), text)
-    this.#drain()
-    return id
+    return this.#ask((machine, now) => machine.post(now, text))
   }
 
   async leave(): Promise<void> {
@@ -185,6 +191,15 @@ export class Driver implements Room {
       await closed
     }
     await this.#closed
+  }
+
+  /** Has the machine do what a user asks for; what it throws is for the user. */
+  #ask<Result>(input: (machine: RoomMachine, now: number) => Result): Result {
+    const { clock, machine } = this.#options
+    if (this.#closed !== undefined) throw new GonetError('room-ended', 'The room has ended')
+    const result = input(machine, clock.now())
+    this.#drain()
+    return result
   }
 
   /** Gives the machine one input, then drains it. What it throws is a bug, and ends the room. */

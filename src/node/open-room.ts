@@ -2,7 +2,7 @@
 import { userInfo } from 'node:os'
 import { explain, UsageError } from '../core/errors.js'
 import { identityFromSeed, nameProblem } from '../core/identity.js'
-import { formatLink, parseRoomReference } from '../core/invite.js'
+import { parseRoomReference } from '../core/invite.js'
 import type { SocketAddress } from '../core/machine.js'
 import { defaultSubnet, parseSubnet } from '../core/overlay.js'
 import type { PasswordProof } from '../core/password-proof.js'
@@ -77,7 +77,7 @@ export async function openHostRoom(room: string | undefined, options: OpenRoomOp
       subnet:
         subnet === 'auto' ? defaultSubnet(crypto, identity.publicKey, localSubnets()) : parseSubnet(subnet),
       allocates: composition.allocator !== undefined,
-      invite: formatLink({ room: id, hostKey: identity.publicKey, signal: config.signal }),
+      signal: config.signal,
     })
   })
 }
@@ -91,7 +91,7 @@ export async function openGuestRoom(reference: string, options: OpenRoomOptions)
   const { loaded, state, logger } = options
   const composition = compose(loaded.config, logger, loaded.ownAdapters)
   const { crypto, random } = composition
-  const { room, hostKey, hostDigits } = parseRoomReference(crypto, reference)
+  const { room, hostKey, hostDigits, invite } = parseRoomReference(crypto, reference)
   const identity = identityFromSeed(crypto, state.loadGuest(random))
   const { password } = await resolveAdmission(loaded, 'guest')
   const lock = state.lockGuest(room)
@@ -104,6 +104,7 @@ export async function openGuestRoom(reference: string, options: OpenRoomOptions)
       identity,
       store: state.guestStore(room),
       host,
+      invite,
       hasPassword: password !== undefined,
     })
   })

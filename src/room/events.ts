@@ -4,7 +4,8 @@ export type RoomEvent =
       readonly event: 'room'
       readonly room: string
       readonly key: string
-      readonly invite: string
+      /** A link without secrets; none where the room is entered by invite only. */
+      readonly invite?: string
       readonly address: string
     }
   | {

@@ -6,7 +6,7 @@ import { fromBase64, fromUtf8, toBase64, utf8 } from '../core/encoding.js'
 import { type ErrorDetails, GonetError, RefusedError, UsageError } from '../core/errors.js'
 import { Guest, type GuestEvent } from '../core/guest.js'
 import { formatKey } from '../core/identity.js'
-import type { RoomReference } from '../core/invite.js'
+import type { InviteSecrets, RoomReference } from '../core/invite.js'
 import { earliest } from '../core/machine.js'
 import type { Beacon, Welcome } from '../core/messages.js'
 import {
@@ -25,6 +25,7 @@ import type { AdapterState } from '../core/signalling-adapter.js'
 import { formatCredentials, type IceCredentials } from '../transports/path/credentials.js'
 import type { Device } from '../transports/wireguard/device.js'
 import { GuestAdmission, type GuestAdmissionEvent } from './admission/guest-admission.js'
+import type { Invite } from './admission/invite-register.js'
 import { writeAdmission } from './admission/message.js'
 import type { Ban } from './admission/register.js'
 import { storeFailed } from './chat-events.js'
@@ -35,6 +36,7 @@ import { PathEvents } from './path-events.js'
 import { readReachability } from './reachability.js'
 import type { Member } from './room.js'
 import { noBackend, type RoomMachineOptions } from './room-machine.js'
+import { keepRoomSecret, RoomSecretName, readRoomSecret } from './room-secret.js'
 import { RosterReader } from './roster-reader.js'
 import type { PeerEvent } from './underlay.js'
 
@@ -56,13 +58,15 @@ const RejoinLimitMs = 60_000
 const EarlyChatLimit = 64
 const PinName = 'host'
 /** A host that says so means it: a guest that was in the room does not try again. */
-const FinalRefusals: ReadonlySet<string> = new Set(['banned', 'kicked', 'not-allowed'])
+const FinalRefusals: ReadonlySet<string> = new Set(['banned', 'kicked', 'not-allowed', 'invite-needed'])
 
 export interface GuestRoomOptions extends RoomMachineOptions {
   /** Whether there is a password for this room. Default: no, though one may be typed when it is asked for. */
   readonly hasPassword?: boolean
   /** What the guest was told of the host's key. */
   readonly host?: Pick<RoomReference, 'hostKey' | 'hostDigits'>
+  /** What the guest was invited by. Where it has been in the room by an earlier one, none is needed. */
+  readonly invite?: InviteSecrets | undefined
 }
 
 /** One join, and the tunnel that it brings. */
@@ -83,6 +87,8 @@ export class GuestRoom extends MemberMachine {
   readonly role = 'guest'
   readonly #options: GuestRoomOptions
   readonly #isPinned: boolean
+  /** The room's secret, where the guest has it. */
+  readonly #secret: Uint8Array | undefined
   readonly #guest: Guest
   readonly #roster: RosterReader
   /** The newest beacon that no join has answered yet: the join waits for candidates. */
@@ -109,10 +115,11 @@ export class GuestRoom extends MemberMachine {
   #remainingMs: number | undefined
 
   constructor(options: GuestRoomOptions) {
-    const { identity, room, name, crypto, random, store } = options
+    const { identity, room, name, crypto, random, store, invite } = options
     const pinnedKey = readPin(store)
     const expected = { ...options.host, pinnedKey }
-    const guest = new Guest({ identity, room, username: name, crypto, random, expected })
+    const secret = invite?.roomSecret ?? readRoomSecret(store)
+    const guest = new Guest({ identity, room, username: name, crypto, random, expected, secret, invite })
     super(options, {
       signalling: guest,
       addresses: [memberAddress6(crypto, room, identity.publicKey)],
@@ -122,6 +129,7 @@ export class GuestRoom extends MemberMachine {
     })
     this.#options = options
     this.#isPinned = pinnedKey !== undefined
+    this.#secret = secret
     this.#rejoinMs = RejoinMs + RejoinLatencies * (options.signallingLatencyMs ?? 0)
     this.#rejoinAfterMs = this.#rejoinMs
     this.#guest = guest
@@ -149,10 +157,20 @@ export class GuestRoom extends MemberMachine {
     return []
   }
 
+  get invites(): readonly Invite[] {
+    return []
+  }
+
   administer(): never {
-    throw new UsageError('not-the-host', 'Only the host lets members in, or puts them out', {
-      advice: 'Ask who hosts the room',
-    })
+    throw notTheHost()
+  }
+
+  invite(): never {
+    throw notTheHost()
+  }
+
+  revokeInvite(): never {
+    throw notTheHost()
   }
 
   handlePassword(now: number, id: string, answer: PasswordAnswer): void {
@@ -246,7 +264,12 @@ export class GuestRoom extends MemberMachine {
 
   protected whyNot(): GonetError {
     if (!this.#isUp) return noBackend()
-    const advice = 'Check the room id, and that the host is up and uses the same signalling backends'
+    const here = 'that the host is up and uses the same signalling backends'
+    const file = `joined/${this.#options.room}/data/${RoomSecretName}`
+    const advice =
+      this.#secret === undefined
+        ? `Check the room id, and ${here}. Some rooms are found by an invite only`
+        : `Check ${here}. If it has lost its invites, remove ${file} in the state folder, and join by the room id`
     if (this.#host === undefined) {
       return new GonetError('room-not-found', `Nobody hosts room ${this.#options.room} here`, { advice })
     }
@@ -506,6 +529,8 @@ export class GuestRoom extends MemberMachine {
     this.#stateAt = now + StateIntervalMs
     if (!this.#joined) {
       this.#joined = true
+      // Not before: until the host has shown that the guest is in, it may forget that it was.
+      this.#guest.forgetInvite()
       this.giveUpAt = undefined
       this.#hostOnline = true
       const host = this.#roster.members[0]?.name ?? ''
@@ -520,12 +545,12 @@ export class GuestRoom extends MemberMachine {
     }
   }
 
-  /** Remembers the host's key, as ssh does: another one is not taken later. */
+  /** Remembers the host's key, as ssh does: another one is not taken later. And where the room is found. */
   #pin(hostKey: Uint8Array): void {
     const { store } = this.#options
-    if (this.#isPinned) return
     try {
-      store.write(PinName, utf8(`${formatKey(hostKey)}\n`))
+      if (this.#secret !== undefined) keepRoomSecret(store, this.#secret)
+      if (!this.#isPinned) store.write(PinName, utf8(`${formatKey(hostKey)}\n`))
     } catch (error) {
       if (!(error instanceof GonetError)) throw error
       this.events.push(storeFailed(error))
@@ -558,6 +583,12 @@ function readPin(store: Store): Uint8Array | undefined {
   if (pinned !== undefined) return pinned
   throw new UsageError('pin-invalid', "What is kept of the host's key in the state folder is broken", {
     advice: `Restore the file joined/<room>/data/${PinName}, or remove it to trust the host that answers`,
+  })
+}
+
+function notTheHost(): UsageError {
+  return new UsageError('not-the-host', 'Only the host lets members in, or puts them out', {
+    advice: 'Ask who hosts the room',
   })
 }
 

@@ -9,6 +9,7 @@ import { toBase64, toHex } from '../core/encoding.js'
 import { GonetError } from '../core/errors.js'
 import { Host, type HostEvent, type JoinRequest } from '../core/host.js'
 import { formatKey } from '../core/identity.js'
+import { formatLink } from '../core/invite.js'
 import { earliest, formatSocketAddress } from '../core/machine.js'
 import type { AdmissionKind } from '../core/messages.js'
 import {
@@ -25,7 +26,9 @@ import type { AdapterState } from '../core/signalling-adapter.js'
 import { parseCandidates } from '../transports/path/candidate.js'
 import { formatCredentials } from '../transports/path/credentials.js'
 import { AddressRequests } from './address-requests.js'
-import { HostAdmission, type HostAdmissionEvent } from './admission/host-admission.js'
+import { HostAdmission, type HostAdmissionEvent, type Refusal } from './admission/host-admission.js'
+import { HostInvites, type NewInvite } from './admission/host-invites.js'
+import type { Invite, InviteOptions } from './admission/invite-register.js'
 import { writeAdmission } from './admission/message.js'
 import { AdmissionRegister, type Ban } from './admission/register.js'
 import { storeFailed } from './chat-events.js'
@@ -58,8 +61,8 @@ export interface HostRoomOptions extends RoomMachineOptions {
   /** The keys to let in, base64, where admission is `allow`. */
   readonly allow?: readonly string[]
   readonly subnet: Subnet
-  /** The link that the host shows. */
-  readonly invite: string
+  /** Names of signalling backends, for links to the room. */
+  readonly signal: readonly string[]
   /** Whether a store that hosts share gives out the addresses: it is asked by `address` transmits. */
   readonly allocates?: boolean
 }
@@ -72,6 +75,7 @@ export class HostRoom extends MemberMachine {
   readonly #requests: AddressRequests | undefined
   readonly #register: AdmissionRegister
   readonly #admission: HostAdmission
+  readonly #invites: HostInvites
   readonly #roster: RosterPublisher
   readonly #members: HostMembers
   readonly #tunnels: HostTunnels
@@ -95,11 +99,15 @@ export class HostRoom extends MemberMachine {
       name,
       crypto,
       random,
+      signal,
       store,
       subnet,
       wall,
     } = options
-    const host = new Host({ identity, room, username: name, admission, crypto, random, store })
+    const hostKey = identity.publicKey
+    const invites = new HostInvites({ crypto, random, store, wall, admission, room, hostKey, signal })
+    const { secret } = invites
+    const host = new Host({ identity, room, username: name, admission, secret, crypto, random, store })
     const members = new HostMembers(MaxGuests)
     const address = hostAddress(subnet)
     super(options, {
@@ -116,6 +124,7 @@ export class HostRoom extends MemberMachine {
     this.#pool = new AddressPool(subnet, store)
     this.#register = new AdmissionRegister(store, wall)
     this.#admission = new HostAdmission({ crypto, kind: admission, allow, register: this.#register })
+    this.#invites = invites
     if (options.allocates === true) {
       this.#requests = new AddressRequests({ topic: host.topic, identity, crypto, random })
     }
@@ -148,9 +157,10 @@ export class HostRoom extends MemberMachine {
     if (state.state === 'down' || this.#announced) return
     this.#announced = true
     this.giveUpAt = undefined
-    const { identity, invite, room } = this.#options
+    const { admission, identity, room, signal } = this.#options
     const key = formatKey(identity.publicKey)
-    this.events.push({ event: 'room', room, key, invite, address: this.#address })
+    const invite = admission !== 'invite' && formatLink({ room, hostKey: identity.publicKey, signal })
+    this.events.push({ event: 'room', room, key, ...(invite && { invite }), address: this.#address })
   }
 
   handleAddress(now: number, id: string, answer: AddressAnswer): void {
@@ -182,6 +192,21 @@ export class HostRoom extends MemberMachine {
     else this.#expel(now, act, { name, key })
     this.collect(now)
     return { name, key }
+  }
+
+  get invites(): readonly Invite[] {
+    return this.#invites.all
+  }
+
+  invite(now: number, options: InviteOptions): NewInvite {
+    const made = this.#invites.create(options)
+    if (this.#invites.secret !== undefined) this.#host.addSecret(now, this.#invites.secret)
+    this.collect(now)
+    return made
+  }
+
+  revokeInvite(_now: number, id: string): Invite {
+    return this.#invites.revoke(id)
   }
 
   override pollTransmit(): RoomTransmit | undefined {
@@ -326,7 +351,7 @@ export class HostRoom extends MemberMachine {
     }
     const { publicKey } = join
     const key = toBase64(publicKey)
-    const refusal = this.#admission.refusal(key)
+    const refusal = this.#admission.refusal(key) ?? this.#invites.refusal(now, join)
     if (refusal !== undefined) {
       this.#host.refuse(request, refusal.code, refusal.text)
       return
@@ -364,13 +389,14 @@ export class HostRoom extends MemberMachine {
       return
     }
     const ice = this.underlay.credentials()
-    const presharedKey = this.#host.welcome(request, {
+    const answer = {
       peer: address,
       subnet: formatSubnet(subnet),
       address: this.underlay.address,
       ice: formatCredentials(ice),
       candidates: this.underlay.candidates,
-    })
+    }
+    const presharedKey = this.#host.welcome(request, answer, this.#invites.secretOf(join))
     if (presharedKey === undefined) return
     const remote = { wireguard: join.wireguard, presharedKey, ...reachability }
     // While an older tunnel of this member carries its addresses, the new one gets them only once it is up.
@@ -382,7 +408,7 @@ export class HostRoom extends MemberMachine {
       guestWireguard: join.wireguard,
       epoch: join.epoch,
     }
-    const member = { publicKey, name, address, binding }
+    const member = { publicKey, name, address, invite: join.invite?.id, binding }
     this.#tunnels.add(now, toHex(request.hash), member, { ice, remote, addresses })
     this.#updateAnswered(now)
   }
@@ -431,12 +457,29 @@ export class HostRoom extends MemberMachine {
 
   #tunnelUp(now: number, tunnel: Tunnel): void {
     const { publicKey, name, binding, id } = tunnel
-    const visitor = { id, key: toBase64(publicKey), name, binding }
-    if (this.#admission.enter(now, visitor)) {
+    const key = toBase64(publicKey)
+    const refusal = this.#admission.refusal(key) ?? this.#useInvite(tunnel)
+    const visitor = { id, key, name, isInvited: this.#invites.isAdmitted(key), binding }
+    const isIn = this.#admission.enter(now, visitor)
+    if (isIn && refusal === undefined) {
       this.#admit(now, tunnel)
       return
     }
     this.underlay.assignAddresses(id, [this.#address6(publicKey)])
+    if (refusal !== undefined) this.#admission.dismiss(now, id, refusal)
+  }
+
+  #useInvite({ publicKey, name, invite }: Tunnel): Refusal | undefined {
+    try {
+      return this.#invites.admit({ key: toBase64(publicKey), name, invite })
+    } catch (error) {
+      if (!(error instanceof GonetError)) throw error
+      this.events.push(storeFailed(error))
+      return {
+        code: 'invite-not-kept',
+        text: 'The host cannot write down that the invite is used: try again later',
+      }
+    }
   }
 
   #collectAdmission(now: number): boolean {
@@ -498,6 +541,8 @@ export class HostRoom extends MemberMachine {
 
   /** Puts a member out, and keeps its key out: for ever, or for a while. */
   #expel(now: number, act: 'kick' | 'ban', { name, key }: Named): void {
+    // First: whoever is kept out must not come back by what let them in.
+    if (act === 'ban') this.#invites.expel(key)
     const untilMs = act === 'ban' ? undefined : Math.round(this.#options.wall.unixMs()) + KickMs
     this.#register.ban({ name, key, untilMs })
     const member = this.#members.get(key)

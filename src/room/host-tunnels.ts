@@ -19,6 +19,8 @@ export interface TunnelMember {
   readonly publicKey: Uint8Array
   readonly name: string
   readonly address: string
+  /** The id of the invite that its join has proved, where it has. */
+  readonly invite: string | undefined
   /** What the join and its answer have agreed on. */
   readonly binding: TunnelBinding
 }

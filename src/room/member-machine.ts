@@ -8,6 +8,8 @@ import type { PasswordAnswer } from '../core/password-proof.js'
 import type { SignalTransmit } from '../core/signal.js'
 import type { AdapterState, SignalRecord, Topic } from '../core/signalling-adapter.js'
 import type { TurnFailure } from '../transports/turn/events.js'
+import type { NewInvite } from './admission/host-invites.js'
+import type { Invite, InviteOptions } from './admission/invite-register.js'
 import type { Ban } from './admission/register.js'
 import { roomEventOf } from './chat-events.js'
 import { ControlChannel } from './control-channel.js'
@@ -22,7 +24,7 @@ import { type PeerEvent, Underlay } from './underlay.js'
 
 /** The side of signalling that a member is on. */
 interface Signalling extends Machine<unknown, SignalTransmit> {
-  readonly topic: Topic
+  readonly topics: readonly Topic[]
   readonly counters: Counters
   handleRecord(now: number, adapter: string, record: SignalRecord): void
   stop(): void
@@ -82,10 +84,13 @@ export abstract class MemberMachine implements RoomMachine {
   abstract get asking(): readonly Named[]
   abstract get bans(): readonly Ban[]
   abstract administer(now: number, act: AdministrativeAct, who: string): Named
+  abstract readonly invites: readonly Invite[]
+  abstract invite(now: number, options: InviteOptions): NewInvite
+  abstract revokeInvite(now: number, id: string): Invite
   abstract handlePassword(now: number, id: string, answer: PasswordAnswer): void
 
-  get topic(): Topic {
-    return this.#signalling.topic
+  get topics(): readonly Topic[] {
+    return this.#signalling.topics
   }
 
   get ended(): { readonly failure?: GonetError } | undefined {

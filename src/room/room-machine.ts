@@ -8,6 +8,8 @@ import type { RoomId } from '../core/room-id.js'
 import type { SignalTransmit } from '../core/signal.js'
 import type { AdapterState, SignalRecord, Topic } from '../core/signalling-adapter.js'
 import type { NoiseCrypto } from '../transports/wireguard/crypto.js'
+import type { NewInvite } from './admission/host-invites.js'
+import type { Invite, InviteOptions } from './admission/invite-register.js'
 import type { Ban } from './admission/register.js'
 import type { RoomEvent } from './events.js'
 import type { Named } from './find-member.js'
@@ -29,7 +31,8 @@ export type RoomTransmit =
 /** One member of a room, host or guest, whole: signalling, paths, tunnels, overlay, chat. Sans-IO. */
 export interface RoomMachine extends Machine<RoomEvent, RoomTransmit> {
   readonly role: 'host' | 'guest'
-  readonly topic: Topic
+  /** Where it is on the signalling backends. */
+  readonly topics: readonly Topic[]
   readonly members: readonly Member[]
   /** Messages of ours that not every member online is known to have. */
   readonly undelivered: number
@@ -73,6 +76,13 @@ export interface RoomMachine extends Machine<RoomEvent, RoomTransmit> {
    * @throws UsageError `member-unknown`, `member-ambiguous`, `not-the-host`; GonetError `store-failed`, `too-many-bans`
    */
   administer(now: number, act: AdministrativeAct, who: string): Named
+  /**
+   * Makes, shows and revokes invites, where this is the host.
+   * @throws as those of Room do
+   */
+  invite(now: number, options: InviteOptions): NewInvite
+  readonly invites: readonly Invite[]
+  revokeInvite(now: number, id: string): Invite
   /** Says goodbye; `ended` is set when the others know, or after a second. Safe to call twice. */
   leave(now: number): void
   /** What was dropped, by part and reason: for diagnostics. */

@@ -1,3 +1,5 @@
+import type { NewInvite } from './admission/host-invites.js'
+import type { Invite, InviteOptions } from './admission/invite-register.js'
 import type { Ban } from './admission/register.js'
 import type { MessageEvent, RoomEvent } from './events.js'
 import type { Named } from './find-member.js'
@@ -53,6 +55,20 @@ export interface Room {
    * @throws UsageError `member-unknown`, `member-ambiguous`, `not-the-host`; GonetError `room-ended`, `store-failed`
    */
   administer(act: AdministrativeAct, who: string): Named
+  /**
+   * Makes an invite, where this is the host: its link lets in whoever has it.
+   * @throws UsageError `invite-name-invalid`, `invite-expiry-invalid`, `not-the-host`; GonetError `room-ended`,
+   *   `too-many-invites`, `store-failed`
+   */
+  invite(options?: InviteOptions): NewInvite
+  /** At a host, those that have ended included, as far as they are remembered. */
+  readonly invites: readonly Invite[]
+  /**
+   * Nobody is let in by an invite any more; who was stays.
+   * @param id 8 hex digits
+   * @throws UsageError `invite-unknown`, `not-the-host`; GonetError `room-ended`, `store-failed`
+   */
+  revokeInvite(id: string): Invite
   /** Says goodbye, retracts what lies on backends, closes everything. Safe to call twice. */
   leave(): Promise<void>
 }

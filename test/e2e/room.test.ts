@@ -29,7 +29,7 @@ function start(name: string, ...args: readonly string[]): Running {
 
 async function openRoom(): Promise<{ host: Running; room: string; invite: string; key: string }> {
   const host = start('host', '--json', 'create')
-  const { room, invite, key } = await host.next('room')
+  const { room, invite = '', key } = await host.next('room')
   return { host, room, invite, key }
 }
 

@@ -1,11 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { readEnvelope } from '../../src/core/envelope.js'
+import { readEnvelope, writeEnvelope } from '../../src/core/envelope.js'
 import { DecodeError, UsageError } from '../../src/core/errors.js'
-import { identityFromSeed } from '../../src/core/identity.js'
-import { parseRoomReference } from '../../src/core/invite.js'
-import { readMessage, writeMessage } from '../../src/core/messages.js'
-import { parseRoomId } from '../../src/core/room-id.js'
+import { formatKey, identityFromSeed } from '../../src/core/identity.js'
+import { formatLink, parseRoomReference } from '../../src/core/invite.js'
+import { proveInvite } from '../../src/core/invite-proof.js'
+import { type Join, readMessage, writeMessage } from '../../src/core/messages.js'
+import { defaultRoomId, parseRoomId } from '../../src/core/room-id.js'
 import { readRoster } from '../../src/core/roster.js'
 import { openBeacon, openJoin, openReply } from '../../src/core/sealing.js'
 import { nodeCrypto as crypto } from '../../src/node/crypto.js'
@@ -16,6 +17,7 @@ const random = new SeededRandom('fuzz core')
 const identity = identityFromSeed(crypto, random.bytes(32))
 const box = crypto.boxKeyPair(random.bytes(32))
 const key = random.bytes(32)
+const room = defaultRoomId(crypto, identity.publicKey)
 const valid = writeMessage(crypto, identity, {
   action: 'refuse',
   room: 'cf83e1',
@@ -100,6 +102,47 @@ describe('decoders of what strangers send', () => {
     )
   })
 
+  it("a join's proof of an invite: what was written, or a DecodeError", () => {
+    const join: Join = {
+      action: 'join',
+      room,
+      publicKey: identity.publicKey,
+      username: 'bob',
+      host: random.bytes(32),
+      seal: random.bytes(32),
+      epoch: '0000000100000000',
+      box: random.bytes(32),
+      wireguard: random.bytes(32),
+      nonce: random.bytes(16),
+      ice: 'u7Gh3kAb 0123456789abcdefghijklmn',
+      candidates: '',
+    }
+    const invite = proveInvite(crypto, { id: '1234abcd', secret: random.bytes(16) }, join)
+    const { fields } = readEnvelope(writeMessage(crypto, identity, { ...join, invite }))
+    const right = fields.get('invite')!
+    const signer = { sign: crypto.signer(identity.secretKey) }
+    const text = fc.oneof(
+      fc.string({ unit: 'binary', maxLength: 120 }),
+      fc.string({ unit: fc.constantFrom(...Array.from('0123456789abcdefF ')), minLength: 60, maxLength: 80 }),
+      fc.tuple(fc.nat(right.length - 1), fc.string({ minLength: 1, maxLength: 1 })).map(([at, character]) => {
+        return right.slice(0, at) + character + right.slice(at + 1)
+      }),
+    )
+    fc.assert(
+      fc.property(text, (value) => {
+        tolerates(
+          (bytes) => {
+            const { message } = readMessage(crypto, bytes)
+            const read = message.action === 'join' ? message.invite : undefined
+            expect(`${read?.id ?? ''} ${Buffer.from(read!.proof).toString('hex')}`).toBe(value)
+          },
+          writeEnvelope(signer, identity, new Map([...fields, ['invite', value]])),
+        )
+      }),
+      { numRuns: 500 },
+    )
+  })
+
   it('roster pieces in any mix: bounded, and whole only when all are there', () => {
     const fragments = fragmentRoster({ term: 1, version: 1 }, random.bytes(3500))
     fc.assert(
@@ -115,11 +158,24 @@ describe('decoders of what strangers send', () => {
   })
 })
 
+/** Links made of what invites are made of. */
+const hex = fc.string({ unit: fc.constantFrom(...Array.from('0123456789abcdefF.%&= ')), maxLength: 40 })
+const nearlyLinks = fc
+  .array(
+    fc.tuple(
+      fc.constantFrom('key', 'secret', 'invite', 'signal', 'other'),
+      fc.oneof(hex, fc.constant(formatKey(identity.publicKey)), fc.constant(`1234abcd.${'ab'.repeat(16)}`)),
+    ),
+    { maxLength: 5 },
+  )
+  .map((parts) => `gonet://join/${room}?${parts.map(([name, value]) => `${name}=${value}`).join('&')}`)
+
 describe('what users type', () => {
   it('room ids and references: a value or a UsageError', () => {
     const text = fc.oneof(
       fc.string({ unit: 'binary', maxLength: 200 }),
       fc.string().map((rest) => `gonet://join/${rest}`),
+      nearlyLinks,
     )
     fc.assert(
       fc.property(text, (typed) => {
@@ -132,6 +188,17 @@ describe('what users type', () => {
         }
       }),
       { numRuns: 1000 },
+    )
+  })
+
+  it('a link that is read is the one that was written', () => {
+    const bytes16 = fc.uint8Array({ minLength: 16, maxLength: 16 })
+    fc.assert(
+      fc.property(bytes16, bytes16, fc.nat(2 ** 32 - 1), (secret, roomSecret, number) => {
+        const invite = { id: number.toString(16).padStart(8, '0'), secret, roomSecret }
+        const reference = { room, hostKey: identity.publicKey, signal: ['mqtt'], invite }
+        expect(parseRoomReference(crypto, formatLink(reference))).toEqual(reference)
+      }),
     )
   })
 })

@@ -5,7 +5,7 @@
 import { type Datagram, formatSocketAddress, type SocketAddress } from '../../src/core/machine.js'
 import type { PasswordAnswer, PasswordRequest } from '../../src/core/password-proof.js'
 import type { SignalTransmit } from '../../src/core/signal.js'
-import type { AdapterState, SignalRecord } from '../../src/core/signalling-adapter.js'
+import type { AdapterState, RecordKey, SignalRecord } from '../../src/core/signalling-adapter.js'
 import type { RoomEvent } from '../../src/room/events.js'
 import type { RoomMachine } from '../../src/room/room-machine.js'
 import type { SeededRandom } from './seeded-random.js'
@@ -78,6 +78,10 @@ export class SimulatedInternet {
   readonly cutOff: Set<SimulatedMember> = new Set()
   /** Told of everything that happens, as it happens. */
   onEvent: (member: SimulatedMember, event: RoomEvent) => void = () => undefined
+  /** Told before a member's machine gets an input. */
+  onInput: (member: SimulatedMember) => void = () => undefined
+  /** All that members have published. */
+  readonly records: { readonly member: SimulatedMember; readonly record: SignalRecord }[] = []
   /** Told of every datagram that a member sends, whether it arrives or not. */
   onDatagram: (source: SocketAddress, datagram: Datagram) => void = () => undefined
   readonly #random: SeededRandom
@@ -138,6 +142,7 @@ export class SimulatedInternet {
 
   /** Gives a member's machine an input. */
   input<Result>(member: SimulatedMember, call: (machine: RoomMachine, now: number) => Result): Result {
+    this.onInput(member)
     const result = call(member.machine, this.now)
     this.#drain(member)
     return result
@@ -242,11 +247,12 @@ export class SimulatedInternet {
         this.#watchersOf(transmit).delete(member)
         break
       case 'retract':
-        this.#standing.delete(transmit.key.sender)
+        this.#standing.delete(standingName(transmit.key))
         break
       case 'publish': {
         const { record } = transmit
-        if (record.box === 'host') this.#standing.set(record.sender, record)
+        this.records.push({ member, record })
+        if (record.box === 'host') this.#standing.set(standingName(record), record)
         this.#show(record, (watchers) => [...watchers])
       }
     }
@@ -269,6 +275,10 @@ export class SimulatedInternet {
     this.#watchers.set(key, watchers)
     return watchers
   }
+}
+
+function standingName({ topic, sender }: RecordKey): string {
+  return `${topic}/${sender}`
 }
 
 /** What is to happen, by time; at one time in the order in which it was added. A binary heap. */

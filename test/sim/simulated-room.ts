@@ -1,5 +1,6 @@
 /** A room's host and guests on the simulated internet. */
 import { type Identity, identityFromSeed } from '../../src/core/identity.js'
+import { parseRoomReference } from '../../src/core/invite.js'
 import type { SocketAddress } from '../../src/core/machine.js'
 import { memberAddress6, parseSubnet } from '../../src/core/overlay.js'
 import type { Crypto } from '../../src/core/ports.js'
@@ -27,6 +28,8 @@ export interface GuestOptions {
   readonly isBackendUp?: boolean
   readonly hasPassword?: boolean
   readonly password?: SimulatedPassword
+  /** The link that it was given. */
+  readonly link?: string
   /** Makes another machine than gonet's own. */
   readonly make?: (options: GuestRoomOptions) => GuestRoom
 }
@@ -64,9 +67,8 @@ export class SimulatedRoom {
     const { password, ...rules } = admission
     const identity = identityFromSeed(this.#crypto, this.#hostSeed)
     const address = { address: '192.0.2.1', port: 1000 }
-    const invite = `gonet://join/${this.room}`
     const subnet = parseSubnet('10.7.0.0/16')
-    const options = { ...this.#options('host', address), ...rules, identity, invite, subnet }
+    const options = { ...this.#options('host', address), ...rules, identity, signal: ['mqtt'], subnet }
     const member = new SimulatedMember('host', address, new HostRoom(options))
     member.password = password
     return this.internet.add(member)
@@ -77,6 +79,7 @@ export class SimulatedRoom {
     const {
       hasPassword = false,
       isBackendUp = true,
+      link,
       make = (each: GuestRoomOptions) => new GuestRoom(each),
     } = options
     const address = this.#newAddress()
@@ -85,6 +88,7 @@ export class SimulatedRoom {
       identity: this.identity(name),
       timeoutMs: options.timeoutMs,
       hasPassword,
+      ...(link !== undefined && this.#named(link)),
     })
     const member = new SimulatedMember(name, address, machine)
     member.password = options.password
@@ -112,6 +116,11 @@ export class SimulatedRoom {
     return disk
   }
 
+  /** Gives a member another disk. */
+  setDisk(name: string, disk: MemoryStore): void {
+    this.#disks.set(name, disk)
+  }
+
   /** Sets a member's wall clock forward, or back. */
   stepClock(name: string, byMs: number): void {
     this.#clocks.set(name, (this.#clocks.get(name) ?? 0) + byMs)
@@ -120,6 +129,11 @@ export class SimulatedRoom {
   /** Has a guest's datagrams come from elsewhere from now on. */
   rebind(guest: SimulatedMember): void {
     this.internet.rebind(guest, this.#newAddress())
+  }
+
+  #named(link: string): Pick<GuestRoomOptions, 'host' | 'invite'> {
+    const { hostKey, invite } = parseRoomReference(this.#crypto, link)
+    return { ...(hostKey && { host: { hostKey } }), invite }
   }
 
   #newAddress(): SocketAddress {

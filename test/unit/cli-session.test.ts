@@ -4,6 +4,8 @@ import type { Output } from '../../src/cli/output/output.js'
 import { runSession, type SessionOptions } from '../../src/cli/session.js'
 import { GonetError, UsageError } from '../../src/core/errors.js'
 import { EventQueue } from '../../src/node/event-queue.js'
+import type { NewInvite } from '../../src/room/admission/host-invites.js'
+import type { Invite, InviteOptions } from '../../src/room/admission/invite-register.js'
 import type { RoomEvent } from '../../src/room/events.js'
 
 const joined: RoomEvent = { event: 'joined', room: 'cf83e1357eefb8bdf154', address: '10.0.0.2', host: 'bob' }
@@ -19,6 +21,7 @@ class FakeRoom {
   readonly acts: string[] = []
   readonly asking = []
   readonly bans = []
+  readonly invites = []
   undelivered = 0
   leaves = 0
 
@@ -37,6 +40,17 @@ class FakeRoom {
     this.acts.push(`${act} ${who}`)
     if (who === 'nobody') throw new UsageError('member-unknown', 'There is nobody here called nobody')
     return { name: who, key: 'their key' }
+  }
+
+  invite(options: InviteOptions): NewInvite {
+    const { once = false, expiresInMs: expiresAtMs, name } = options
+    this.acts.push(`invite ${String(once)} ${String(expiresAtMs)} ${String(name)}`)
+    return { id: '1234abcd', link: 'gonet://link', state: 'open', once, expiresAtMs, name, usedBy: [] }
+  }
+
+  revokeInvite(id: string): Invite {
+    this.acts.push(`revoke ${id}`)
+    return { id, state: 'revoked', once: true, expiresAtMs: undefined, name: undefined, usedBy: [] }
   }
 
   deliverAll(): void {
@@ -257,5 +271,37 @@ describe('a session', () => {
     type('one')
     await expect(session).rejects.toThrow('a bug')
     expect(room.leaves).toBe(1)
+  })
+})
+
+describe('lines that invite', () => {
+  const said = async (
+    line: string,
+  ): Promise<{ readonly acts: readonly string[]; readonly notices: readonly string[] }> => {
+    const { room, output, type } = start({ role: 'host', interactive: true })
+    room.queue.push(joined)
+    type(line)
+    await settled()
+    return { acts: room.acts, notices: output.notices }
+  }
+
+  it.each([
+    ['/invite', 'invite false undefined undefined'],
+    ['/invite once', 'invite true undefined undefined'],
+    ['/invite 90m', 'invite false 5400000 undefined'],
+    ['/invite once 1h for Anna Maria', 'invite true 3600000 Anna Maria'],
+    ['/invite for once', 'invite false undefined once'],
+    ['/revoke 1234abcd', 'revoke 1234abcd'],
+  ])('%s', async (line, act) => {
+    expect((await said(line)).acts).toEqual([act])
+  })
+
+  it('say the link, and what was not understood', async () => {
+    expect((await said('/invite once')).notices[0]).toContain("gonet join 'gonet://link'")
+    for (const line of ['/invite twice', '/invite 1w', '/invite 0h', '/invite once for', '/invite 1h once']) {
+      const { acts, notices } = await said(line)
+      expect([line, acts]).toEqual([line, []])
+      expect(notices[0]).toContain('that was not done')
+    }
   })
 })

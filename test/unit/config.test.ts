@@ -257,7 +257,7 @@ describe('problems', () => {
         'network: { mode: namespace, mtu: "1280", subnet: 10.0.0.1/8 }',
         'stun: x:1',
         'chat: 5',
-        'admission: { kind: invite }',
+        'admission: { kind: invited }',
         'log: { level: [info], format: text }',
       ].join('\n'),
     )
@@ -282,7 +282,7 @@ describe('problems', () => {
       'gonet.yaml:17:50: network.subnet: expected auto or an IPv4 network from /8 to /30, such as 10.20.0.0/16',
       "gonet.yaml:18:1: stun: unknown key (did you mean 'transport.stun'?)",
       'gonet.yaml:19:7: chat: expected a section of keys, found a number',
-      "gonet.yaml:20:20: admission.kind: this version of gonet does not have 'invite' yet (it has open, approve, allow or password)",
+      "gonet.yaml:20:20: admission.kind: expected open, approve, allow, invite or password, found 'invited' (did you mean 'invite'?)",
       'gonet.yaml:21:15: log.level: expected silent, error, warn, info or debug, found a list',
       "--set log.level: log.level: expected silent, error, warn, info or debug, found 'loud'",
       '--set nonsense: expected key.path=value',

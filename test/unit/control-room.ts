@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { UsageError } from '../../src/core/errors.js'
 import type { Clock, Logger } from '../../src/core/ports.js'
+import type { NewInvite } from '../../src/room/admission/host-invites.js'
+import type { Invite, InviteOptions } from '../../src/room/admission/invite-register.js'
 import type { RoomEvent } from '../../src/room/events.js'
 import type { Named } from '../../src/room/find-member.js'
 import type { Room } from '../../src/room/room.js'
@@ -22,6 +24,7 @@ export class FakeRoom implements Room {
   readonly messages: AsyncIterable<never> = none()
   readonly asking: readonly Named[] = [{ name: 'cleo', key: 'cleos key' }]
   readonly bans: Room['bans'] = []
+  readonly invites: Invite[] = []
   readonly sent: string[] = []
   readonly acts: string[] = []
   readonly undelivered = 0
@@ -46,6 +49,21 @@ export class FakeRoom implements Room {
   administer(act: string, who: string): Named {
     this.acts.push(`${act} ${who}`)
     return { name: who, key: 'their key' }
+  }
+
+  invite({ once = false, name }: InviteOptions = {}): NewInvite {
+    const id = `0000000${this.invites.length}`
+    const made = { id, state: 'open', once, expiresAtMs: undefined, name, usedBy: [] } as const
+    this.invites.push(made)
+    return { ...made, link: `gonet://join/${this.id}?invite=${id}` }
+  }
+
+  revokeInvite(id: string): Invite {
+    const index = this.invites.findIndex((each) => each.id === id)
+    const invite = this.invites[index]
+    if (invite === undefined) throw new UsageError('invite-unknown', `There is no invite ${id}`)
+    this.invites[index] = { ...invite, state: 'revoked' }
+    return { ...invite, state: 'revoked' }
   }
 
   leave(): Promise<void> {

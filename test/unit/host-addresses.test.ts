@@ -71,7 +71,7 @@ function shared(name: string, address: { readonly address: string; readonly port
 function startHost(): SimulatedMember {
   const address = { address: '192.0.2.1', port: 1000 }
   const options = { ...shared('host', address), store: new MemoryStore(), timeoutMs: undefined }
-  const more = { invite: `gonet://join/${room}`, subnet, allocates: true }
+  const more = { signal: ['mqtt'], subnet, allocates: true }
   return internet.add(new SimulatedMember('host', address, new AskingHost({ ...options, ...more })))
 }
 

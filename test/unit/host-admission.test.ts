@@ -15,7 +15,7 @@ const binding: TunnelBinding = {
   guestWireguard: bytes(4),
   epoch: '0000000112345678',
 }
-const visitor = { id: 'tunnel', key: 'key', name: 'anna', binding }
+const visitor = { id: 'tunnel', key: 'key', name: 'anna', isInvited: false, binding }
 const sessionKey = new Uint8Array(64).fill(9)
 
 /** A guest that has had its challenge, and now proves to have the session key for some tunnel. */

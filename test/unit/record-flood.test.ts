@@ -131,7 +131,7 @@ function flood(kind: Kind): { host: SimulatedMember; joinedAfterMs: number | und
     flooder.look()
     for (let sent = 0; sent < RecordsPerSecond / 1000; sent += 1) {
       const record = {
-        topic: host.machine.topic,
+        topic: host.machine.topics[0]!,
         box: 'join' as const,
         sender: 'x',
         bytes: flooder[kind](),

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { identityFromSeed, keyHash, nameProblem } from '../../src/core/identity.js'
-import { formatLink, parseRoomReference } from '../../src/core/invite.js'
+import { formatLink, maskInvites, parseRoomReference } from '../../src/core/invite.js'
 import { defaultRoomId, formatRoomId, parseRoomId, roomIdMatches } from '../../src/core/room-id.js'
 import { nodeCrypto } from '../../src/node/crypto.js'
 import { SeededRandom } from '../sim/seeded-random.js'
@@ -39,12 +39,14 @@ describe('room ids', () => {
 
 describe('references to rooms', () => {
   const room = defaultRoomId(nodeCrypto, publicKey)
+  const link = `gonet://join/${room}?key=${encodeURIComponent(base64)}`
+  const secret = 'ab'.repeat(16)
 
   it('reads an id, a key and a link', () => {
     expect(parseRoomReference(nodeCrypto, room)).toEqual({ room })
     expect(parseRoomReference(nodeCrypto, base64)).toEqual({ room, hostKey: publicKey })
-    const link = formatLink({ room, hostKey: publicKey, signal: ['mqtt', 'dht'] })
-    expect(parseRoomReference(nodeCrypto, link)).toEqual({
+    const formatted = formatLink({ room, hostKey: publicKey, signal: ['mqtt', 'dht'] })
+    expect(parseRoomReference(nodeCrypto, formatted)).toEqual({
       room,
       hostKey: publicKey,
       signal: ['mqtt', 'dht'],
@@ -55,16 +57,43 @@ describe('references to rooms', () => {
     })
   })
 
+  it('reads an invite', () => {
+    const invite = {
+      id: '1234abcd',
+      secret: new Uint8Array(16).fill(171),
+      roomSecret: new Uint8Array(16).fill(1),
+    }
+    const text = formatLink({ room, hostKey: publicKey, signal: ['mqtt'], invite })
+    expect(parseRoomReference(nodeCrypto, text)).toEqual({
+      room,
+      hostKey: publicKey,
+      signal: ['mqtt'],
+      invite,
+    })
+    const hidden = `room: gonet://join/${room}?key=${encodeURIComponent(base64)}&signal=mqtt&secret=***`
+    expect(maskInvites(`room: ${text}`)).toBe(hidden)
+    expect(maskInvites(link)).toBe(link)
+  })
+
   it.each([
     [`gonet://join/abcdef?key=${encodeURIComponent(base64)}`, 'not of its room'],
     [`gonet://join/${room}?key=AAAA`, 'not a public key'],
     [`gonet://join/${room}?signal=../x`, 'not names'],
-    [`gonet://join/${room}?secret=1`, "'secret'"],
+    [`gonet://join/${room}?port=1`, 'one of its parts'],
+    [`gonet://join/${room}?secret=1`, 'only a part'],
+    [`${link}&secret=${secret}`, 'only a part'],
+    [`${link}&invite=1234abcd.${secret}`, 'only a part'],
+    [`${link}&secret=${secret}&invite=1234abc.${secret}`, 'changed on the way'],
+    [`${link}&secret=${secret}&invite=1234abcd.${secret.toUpperCase()}`, 'changed on the way'],
+    [`${link}&secret=${secret.slice(1)}&invite=1234abcd.${secret}`, 'changed on the way'],
+    [`${link}&secret=${secret}&invite=1234abcd.${secret}.00`, 'changed on the way'],
+    [`gonet://join/${room}?secret=${secret}&invite=1234abcd.${secret}`, 'names no host'],
+    [`${link}&signal=${'a'.repeat(1024)}`, 'more than 1024'],
     [`gonet://join/${room}?signal=mqtt&signal=dht`, 'twice'],
     [`gonet://leave/${room}`, 'does not begin'],
     ['gonet://join/?key=', 'fewer than 6'],
-  ])('refuses %s', (link, reason) => {
-    expect(() => parseRoomReference(nodeCrypto, link)).toThrow(reason)
+  ])('refuses %s', (wrong, reason) => {
+    expect(() => parseRoomReference(nodeCrypto, wrong)).toThrow(reason)
   })
 })
 

@@ -60,7 +60,7 @@ function shared(name: string, address: { readonly address: string; readonly port
 function startHost(subnet = '10.7.0.0/16'): SimulatedMember {
   const address = { address: '192.0.2.1', port: 1000 }
   const options = { ...shared('host', address), store, timeoutMs: undefined }
-  const machine = new HostRoom({ ...options, invite: `gonet://join/${room}`, subnet: parseSubnet(subnet) })
+  const machine = new HostRoom({ ...options, signal: ['mqtt'], subnet: parseSubnet(subnet) })
   return internet.add(new SimulatedMember('host', address, machine))
 }
 

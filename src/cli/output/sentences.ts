@@ -17,9 +17,10 @@ export function sentences(event: Sentence, verbosity: Verbosity): string[] {
       const bits = Math.floor(roomIdStrengthBits(event.room))
       return [
         `room ${id} (${bits} bits) is open; your address is ${event.address}`,
-        `others join with: gonet join ${id}`,
-        `or by link: gonet join '${event.invite}'`,
-        ...(isWeakRoomId(event.room)
+        ...(event.invite === undefined
+          ? ['others join by invite only: make one with /invite']
+          : [`others join with: gonet join ${id}`, `or by link: gonet join '${event.invite}'`]),
+        ...(event.invite !== undefined && isWeakRoomId(event.room)
           ? ['the id is short: others can find a key for it too; give out the link, which names yours']
           : []),
       ].map(safeLine)

@@ -97,10 +97,7 @@ const InterfaceName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/
 export const LaterKeys: ReadonlySet<string> = new Set(['transport.io', 'network.routes', 'metrics'])
 
 /** Likewise for values, by key. */
-export const LaterValues: ReadonlyMap<string, readonly string[]> = new Map([
-  ['network.mode', ['namespace']],
-  ['admission.kind', ['invite']],
-])
+export const LaterValues: ReadonlyMap<string, readonly string[]> = new Map([['network.mode', ['namespace']]])
 
 /** Keys whose value is the text as it was written, whatever YAML takes it for. */
 export const SourceTextKeys: ReadonlySet<string> = new Set(['room'])
@@ -196,7 +193,10 @@ export function configSchema(
     }),
     admission: section({
       kind: z._default(
-        described(z.enum(['open', 'approve', 'allow', 'password']), "Who may enter; the host's counts."),
+        described(
+          z.enum(['open', 'approve', 'allow', 'invite', 'password']),
+          "Who may enter; the host's counts.",
+        ),
         'open',
       ),
       password: z.optional(described(z.string(), "The room's password, which a guest proves to know.")),

@@ -1,4 +1,5 @@
 /** What `gonet config check` and `gonet config show` say. */
+import { maskInvites } from '../../core/invite.js'
 import { ConfigError, type ConfigProblem, formatOrigin, formatProblem } from './config-error.js'
 import { type ConfigInput, type LoadedConfig, loadConfig } from './load-config.js'
 import { isSecretName, maskUrlPasswords } from './secret-names.js'
@@ -74,5 +75,5 @@ function masked(value: unknown, name: string): unknown {
     return Object.fromEntries(members.map(([key, member]) => [key, masked(member, key)]))
   }
   if (isSecretName(name)) return '***'
-  return typeof value === 'string' ? maskUrlPasswords(value) : value
+  return typeof value === 'string' ? maskInvites(maskUrlPasswords(value)) : value
 }

@@ -48,7 +48,10 @@ export class RoomView {
   handleEvent(event: RoomEvent): void {
     switch (event.event) {
       case 'room':
-        this.#own = { address: event.address, invite: event.invite }
+        this.#own = {
+          address: event.address,
+          ...(event.invite !== undefined && { invite: event.invite }),
+        }
         break
       case 'joined':
         this.#own = { address: event.address }

@@ -44,6 +44,8 @@ export interface Visitor {
   /** Public key, base64. */
   readonly key: string
   readonly name: string
+  /** Whether an invite has let it in: nobody is asked then. */
+  readonly isInvited: boolean
   readonly binding: TunnelBinding
 }
 
@@ -131,7 +133,8 @@ export class HostAdmission implements Machine<HostAdmissionEvent, HostAdmissionT
    */
   enter(now: number, visitor: Visitor): boolean {
     const { kind, register } = this.#options
-    const isIn = kind !== 'password' && (kind !== 'approve' || register.isKnown(visitor.key, 'approval'))
+    const isApproved = visitor.isInvited || register.isKnown(visitor.key, 'approval')
+    const isIn = kind !== 'password' && (kind !== 'approve' || isApproved)
     const state: State = isIn
       ? { name: 'admitted', answer: { type: 'admitted', proof: new Uint8Array() } }
       : { name: 'asked' }
