@@ -3,11 +3,11 @@
 // (scripts/code-cache.mjs).
 import { execFile } from 'node:child_process'
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { build } from 'esbuild'
+import { etcdCodecs } from './etcd-codecs.mjs'
 import { lateBuiltins } from './late-builtins.mjs'
 import { nativePackages } from './native-packages.mjs'
 
@@ -68,23 +68,6 @@ const asRequired = {
       contents: `module.exports = require('${path}')`,
       resolveDir: root,
     }))
-  },
-}
-
-/** etcd's protocol as it is after parsing, which takes longer than a whole join. */
-const etcdParsed = {
-  name: 'etcd-parsed',
-  setup({ onLoad }) {
-    onLoad({ filter: /\/etcd3\/lib\/connection-pool\.js$/ }, ({ path }) => {
-      const file = join(dirname(path), '..', 'proto', 'rpc.proto')
-      const { Root } = createRequire(path)('protobufjs')
-      const parsed = new Root().loadSync(file, { keepCase: true }).toJSON()
-      const [before, after, ...more] = readFileSync(path, 'utf8').split(
-        'loadSync)(`${__dirname}/../proto/rpc.proto`',
-      )
-      if (after === undefined || more.length > 0) throw new Error('etcd3 loads its protocol in another way')
-      return { contents: `${before}fromJSON)(${JSON.stringify(parsed)}${after}` }
-    })
   },
 }
 
@@ -178,7 +161,7 @@ async function buildCommand() {
       ...cached,
       plugins: [
         asRequired,
-        etcdParsed,
+        etcdCodecs,
         lateBuiltins,
         nativePackages(['sodium-native', 'udx-native'], '@hyperswarm/dht', root),
       ],

@@ -1,7 +1,7 @@
 // Writes NAME.cache beside each NAME.cjs of a folder that a join needs: V8's code of every function that it runs, so
 // that a start need not compile them. For that it joins a room of a host on loopback, and tries to join where there is
-// no server for those backends whose servers gonet does not bring.
-import { spawn } from 'node:child_process'
+// no server for those backends whose servers are not here.
+import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -44,7 +44,8 @@ async function prepare() {
     if (code !== exitCode) throw new Error(`the guest for ${name} ended with ${code}`)
   }
   const joinOver = async (bundle, backend, setting) => {
-    const server = gonet('serve', backend, '--listen', '127.0.0.1:0')
+    const state = ['--state', join(folder, `${backend}-server`)]
+    const server = gonet(...state, 'serve', backend, '--listen', '127.0.0.1:0')
     const { url, bootstrap } = await firstEvent(server, 'serving')
     const common = ['--signal', backend, '--set', `${setting}=${url ?? bootstrap}`]
     const { room } = await firstEvent(gonet(...common, '--state', join(folder, backend), 'create'), 'room')
@@ -58,7 +59,9 @@ async function prepare() {
     await Promise.all([
       joinOver('command', 'mqtt', 'adapters.mqtt.url'),
       joinOver('dht', 'dht', 'adapters.dht.bootstrap'),
-      joinNowhere('etcd', 'etcd', `adapters.etcd.endpoints=http://${Nowhere}`),
+      isInstalled('etcd')
+        ? joinOver('etcd', 'etcd', 'adapters.etcd.endpoints')
+        : joinNowhere('etcd', 'etcd', `adapters.etcd.endpoints=http://${Nowhere}`),
       joinNowhere('axios', 'opendht', `adapters.opendht.proxy=http://${Nowhere}`),
     ])
   } finally {
@@ -83,6 +86,10 @@ async function joinAndKeep(name, args) {
   const exitCode = await load(bin, 'command', createRequire(join(bin, 'command.cjs'))).run(args, '')
   writeFileSync(join(bin, `${name}.cache`), scripts.get(`${bin}/${name}.cjs`).createCachedData())
   process.exit(exitCode)
+}
+
+function isInstalled(program) {
+  return spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0
 }
 
 async function firstEvent(child, name) {
