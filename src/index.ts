@@ -41,8 +41,8 @@ export type { Invite, InviteOptions } from './room/admission/invite-register.js'
 export type { Ban } from './room/admission/register.js'
 export type { MessageEvent, PathKind, RoomEvent } from './room/events.js'
 export type { Named } from './room/find-member.js'
-export type { Member, Room } from './room/room.js'
-export type { AdministrativeAct } from './room/room-machine.js'
+export type { Member, Ping, Room } from './room/room.js'
+export type { AdministrativeAct, LeaveOptions } from './room/room-machine.js'
 
 /** What a configuration file can say (docs/cli.md, Configuration), and what only a program can. */
 export interface RoomOptions

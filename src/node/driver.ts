@@ -15,12 +15,13 @@ import type { Ban } from '../room/admission/register.js'
 import type { MessageEvent, RoomEvent } from '../room/events.js'
 import type { Named } from '../room/find-member.js'
 import type { RelayInput } from '../room/relays.js'
-import type { Member, Room } from '../room/room.js'
-import type { AdministrativeAct, RoomMachine, RoomTransmit } from '../room/room-machine.js'
+import type { Member, Ping, Room } from '../room/room.js'
+import type { AdministrativeAct, LeaveOptions, RoomMachine, RoomTransmit } from '../room/room-machine.js'
 import type { PathDatagram } from '../transports/path/paths.js'
 import { EventQueue } from './event-queue.js'
+import { FurtherSockets } from './further-sockets.js'
+import { Pings, roomEnded } from './pings.js'
 import type { RelayStreams } from './relay-streams.js'
-import { openUdpSocket } from './udp-socket.js'
 
 /** How long closing waits for the backends to take our records back. */
 const RetractMs = 1000
@@ -76,18 +77,25 @@ export class Driver implements Room {
   #timer: { readonly at: number; readonly cancel: () => void } | undefined
   #stopLooking: (() => void) | undefined
   #relayStreams: RelayStreams | undefined
-  /** Sockets besides the ones of the port, by id. */
-  readonly #further = new Map<string, UdpSocket>()
+  readonly #further: FurtherSockets
+  readonly #pings = new Pings()
   /** The addresses that the machine knows of. */
   #seen: string | undefined
   #closed: Promise<void> | undefined
-  #wasClosed: (() => void) | undefined
+  readonly #wasClosed: Promise<void>
+  #isClosed: (() => void) | undefined
   #isReady: (() => void) | undefined
   #isNotReady: ((failure: Error) => void) | undefined
 
   constructor(options: DriverOptions) {
     this.id = options.id
     this.#options = options
+    this.#further = new FurtherSockets((via, bytes, source) =>
+      this.handle((machine, now) => machine.handleDatagram(now, { ...source, via }, bytes)),
+    )
+    this.#wasClosed = new Promise((resolve) => {
+      this.#isClosed = resolve
+    })
     this.ready = new Promise((resolve, reject) => {
       this.#isReady = resolve
       this.#isNotReady = reject
@@ -182,13 +190,16 @@ export class Driver implements Room {
     return this.#ask((machine, now) => machine.post(now, text))
   }
 
-  async leave(): Promise<void> {
+  async ping(who: string): Promise<Ping> {
+    return this.#pings.wait(this.#ask((machine, now) => machine.ping(now, who)))
+  }
+
+  async leave(options?: LeaveOptions): Promise<void> {
     if (this.#options.machine.ended === undefined && this.#closed === undefined) {
-      const closed = new Promise<void>((resolve) => {
-        this.#wasClosed = resolve
-      })
-      this.handle((machine, now) => machine.leave(now))
-      await closed
+      const { clock, machine } = this.#options
+      machine.leave(clock.now(), options)
+      this.handle(() => undefined)
+      await this.#wasClosed
     }
     await this.#closed
   }
@@ -196,7 +207,7 @@ export class Driver implements Room {
   /** Has the machine do what a user asks for; what it throws is for the user. */
   #ask<Result>(input: (machine: RoomMachine, now: number) => Result): Result {
     const { clock, machine } = this.#options
-    if (this.#closed !== undefined) throw new GonetError('room-ended', 'The room has ended')
+    if (this.#closed !== undefined) throw roomEnded()
     const result = input(machine, clock.now())
     this.#drain()
     return result
@@ -224,15 +235,20 @@ export class Driver implements Room {
       this.#waiting.push(event)
     }
     if (this.#changing === 0) this.#tell()
+    for (let echo = machine.pollEcho(); echo !== undefined; echo = machine.pollEcho()) {
+      this.#pings.handle(echo)
+    }
     this.#schedule()
   }
 
   #tell(): void {
-    for (const event of this.#waiting.splice(0)) {
-      this.#events.push(event)
-      this.#options.onEvent?.(event)
-      if (event.event === 'room' || event.event === 'joined') this.#isReady?.()
-    }
+    for (const event of this.#waiting.splice(0)) this.#show(event)
+  }
+
+  #show(event: RoomEvent): void {
+    this.#events.push(event)
+    this.#options.onEvent?.(event)
+    if (event.event === 'room' || event.event === 'joined') this.#isReady?.()
   }
 
   #perform(transmit: RoomTransmit): void {
@@ -244,7 +260,7 @@ export class Driver implements Room {
         void this.#openSockets(transmit.ids)
         break
       case 'close-sockets':
-        for (const id of transmit.ids) this.#closeSocket(id)
+        for (const id of transmit.ids) this.#further.close(id)
         break
       case 'signal':
         this.#rendezvous?.perform(transmit.signal)
@@ -302,7 +318,7 @@ export class Driver implements Room {
     try {
       const problems = (await this.#options.network?.configure(addresses)) ?? []
       for (const { code, message, advice } of problems) {
-        this.#events.push({
+        this.#show({
           event: 'error',
           code,
           message: advice === undefined ? message : `${message}. ${advice}`,
@@ -351,35 +367,14 @@ export class Driver implements Room {
   }
 
   async #openSockets(ids: readonly string[]): Promise<void> {
-    // Where there are too few descriptors, fewer have to do.
-    const opened = await Promise.allSettled(ids.map(() => openUdpSocket(4, 0)))
-    const open = opened.flatMap((result, index) =>
-      result.status === 'fulfilled' ? [[ids[index] ?? '', result.value] as const] : [],
-    )
-    for (const [id, socket] of open) {
-      this.#further.set(id, socket)
-      socket.onDatagram((bytes, source) =>
-        this.handle((machine, now) => machine.handleDatagram(now, { ...source, via: id }, bytes)),
-      )
-    }
-    if (this.#closed !== undefined) for (const [id] of open) this.#closeSocket(id)
-    this.handle((machine, now) =>
-      machine.handleSockets(
-        now,
-        open.map(([id]) => id),
-      ),
-    )
-  }
-
-  #closeSocket(id: string): void {
-    void this.#further.get(id)?.close()
-    this.#further.delete(id)
+    const open = await this.#further.open(ids)
+    this.handle((machine, now) => machine.handleSockets(now, open))
   }
 
   #send({ bytes, destination }: PathDatagram): void {
     if (this.#isInside(destination)) return
     if (destination.via !== undefined) {
-      this.#further.get(destination.via)?.send(bytes, destination)
+      this.#further.send(destination.via, bytes, destination)
       return
     }
     const isV6 = destination.address.includes(':')
@@ -409,7 +404,7 @@ export class Driver implements Room {
   #end(failure: Error | undefined): void {
     this.#tell()
     this.#events.end(failure)
-    this.#isNotReady?.(failure ?? new GonetError('room-ended', 'The room has ended'))
+    this.#isNotReady?.(failure ?? roomEnded())
   }
 
   #close(): Promise<void> {
@@ -428,9 +423,10 @@ export class Driver implements Room {
     cancel()
     this.#abort.abort()
     await (await this.#allocator?.catch(() => undefined))?.close()
+    this.#pings.end()
     this.#relayStreams?.close()
     await this.#options.password?.close()
-    for (const id of [...this.#further.keys()]) this.#closeSocket(id)
+    this.#further.closeAll()
     await this.#options.network?.close()
     await Promise.all(sockets.map((socket) => socket.close()))
     const dropped = machine.dropped().filter(([, count]) => count > 0)
@@ -440,7 +436,7 @@ export class Driver implements Room {
     else if (total > 0) logger.debug('dropped', Object.fromEntries(dropped))
     await this.#options.onClosed()
     this.#end(machine.ended?.failure)
-    this.#wasClosed?.()
+    this.#isClosed?.()
   }
 }
 

@@ -13,10 +13,19 @@ export interface ReceivedControl {
   readonly message: ControlMessage
 }
 
+/** What has come of an echo request. */
+export interface Echo {
+  readonly handle: number
+  /** Undefined where no reply came in 5 s. */
+  readonly rttMs: number | undefined
+}
+
 export class ControlChannel {
   readonly counters: Counters = new Counters()
   readonly #underlay: Underlay
   readonly #stack: UserspaceStack
+  /** No more than the stack has requests under way. */
+  readonly #echoes: Echo[] = []
 
   constructor(options: {
     readonly underlay: Underlay
@@ -44,13 +53,51 @@ export class ControlChannel {
     this.#drain(now)
   }
 
+  /**
+   * Sends an ICMP echo request, and returns its handle.
+   * @throws UsageError `too-many-echoes`, `no-source-address`
+   */
+  ping(now: number, to: string): number {
+    const handle = this.#stack.ping(now, to)
+    this.#drain(now)
+    return handle
+  }
+
+  /** Whether a packet answers such a request. */
+  awaits(packet: Uint8Array): boolean {
+    return this.#stack.awaits(packet)
+  }
+
+  pollEcho(): Echo | undefined {
+    return this.#echoes.shift()
+  }
+
   /** Takes an inner IP packet, and returns the control messages that it brought. */
   handlePacket(now: number, packet: Uint8Array): readonly ReceivedControl[] {
     this.#stack.handlePacket(now, packet)
     this.#drain(now)
+    return this.#collect()
+  }
+
+  handleTimeout(now: number): void {
+    this.#stack.handleTimeout(now)
+    this.#drain(now)
+    this.#collect()
+  }
+
+  pollTimeout(): number | undefined {
+    return this.#stack.pollTimeout()
+  }
+
+  #collect(): readonly ReceivedControl[] {
     const received: ReceivedControl[] = []
     for (let event = this.#stack.pollEvent(); event !== undefined; event = this.#stack.pollEvent()) {
-      if (event.type !== 'datagram' || event.source.port !== ControlPort) continue
+      if (event.type !== 'datagram') {
+        const rttMs = event.type === 'echo-reply' ? event.rttMs : undefined
+        this.#echoes.push({ handle: event.handle, rttMs })
+        continue
+      }
+      if (event.source.port !== ControlPort) continue
       try {
         received.push({ from: event.source.address, message: readControl(event.payload) })
       } catch (error) {
@@ -65,15 +112,6 @@ export class ControlChannel {
   refuse(now: number, error: IcmpError, packet: Uint8Array): void {
     this.#stack.refuse(now, error, packet)
     this.#drain(now)
-  }
-
-  handleTimeout(now: number): void {
-    this.#stack.handleTimeout(now)
-    this.#drain(now)
-  }
-
-  pollTimeout(): number | undefined {
-    return this.#stack.pollTimeout()
   }
 
   #drain(now: number): void {

@@ -15,7 +15,16 @@ export const ControlPort = 4242
 const FragmentBytes = 1000
 const MaxFragments = Math.ceil(MaxRosterBytes / FragmentBytes)
 
-const Type = { Chat: 1, Roster: 2, State: 3, Leave: 4, LeaveAck: 5, Search: 6, Admission: 9 } as const
+const Type = {
+  Chat: 1,
+  Roster: 2,
+  State: 3,
+  Leave: 4,
+  LeaveAck: 5,
+  Search: 6,
+  Close: 8,
+  Admission: 9,
+} as const
 
 export type ControlMessage =
   /** A payload of the chat log's sync. */
@@ -25,6 +34,9 @@ export type ControlMessage =
   /** The newest roster that the sender has; also a sign of life. */
   | { readonly type: 'state'; readonly number: RosterNumber }
   | { readonly type: 'leave' }
+  /** The host leaves, and has closed the room. */
+  | { readonly type: 'close' }
+  /** The answer to both. */
   | { readonly type: 'leave-ack' }
   /** The sender has opened sockets for a port search, and waits for tries. */
   | { readonly type: 'search' }
@@ -58,6 +70,8 @@ export function writeControl(message: ControlMessage): Uint8Array {
     }
     case 'leave':
       return Uint8Array.of(Type.Leave)
+    case 'close':
+      return Uint8Array.of(Type.Close)
     case 'leave-ack':
       return Uint8Array.of(Type.LeaveAck)
     case 'search':
@@ -97,6 +111,9 @@ export function readControl(bytes: Uint8Array): ControlMessage {
     case Type.Leave:
       if (bytes.length !== 1) break
       return { type: 'leave' }
+    case Type.Close:
+      if (bytes.length !== 1) break
+      return { type: 'close' }
     case Type.LeaveAck:
       if (bytes.length !== 1) break
       return { type: 'leave-ack' }

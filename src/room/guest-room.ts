@@ -35,7 +35,7 @@ import { MemberMachine } from './member-machine.js'
 import { PathEvents } from './path-events.js'
 import { readReachability } from './reachability.js'
 import type { Member } from './room.js'
-import { noBackend, type RoomMachineOptions } from './room-machine.js'
+import { noBackend, notTheHost, type RoomMachineOptions } from './room-machine.js'
 import { keepRoomSecret, RoomSecretName, readRoomSecret } from './room-secret.js'
 import { RosterReader } from './roster-reader.js'
 import type { PeerEvent } from './underlay.js'
@@ -507,6 +507,10 @@ export class GuestRoom extends MemberMachine {
         this.#sendToHost(now, { type: 'leave-ack' })
         this.#hostLeft(now)
         break
+      case 'close':
+        this.#sendToHost(now, { type: 'leave-ack' })
+        this.end(now, new GonetError('room-closed', 'The host has closed the room'))
+        break
       case 'search':
         if (this.#current !== undefined) this.underlay.handleSearch(now, this.#current.id)
         break
@@ -583,12 +587,6 @@ function readPin(store: Store): Uint8Array | undefined {
   if (pinned !== undefined) return pinned
   throw new UsageError('pin-invalid', "What is kept of the host's key in the state folder is broken", {
     advice: `Restore the file joined/<room>/data/${PinName}, or remove it to trust the host that answers`,
-  })
-}
-
-function notTheHost(): UsageError {
-  return new UsageError('not-the-host', 'Only the host lets members in, or puts them out', {
-    advice: 'Ask who hosts the room',
   })
 }
 

@@ -303,7 +303,7 @@ export class HostRoom extends MemberMachine {
 
   protected sayFarewell(now: number): void {
     for (const { key } of this.#members.online) {
-      if (!this.#farewellHeard.has(key)) this.#sendTo(now, key, { type: 'leave' })
+      if (!this.#farewellHeard.has(key)) this.#sendTo(now, key, { type: this.isClosing ? 'close' : 'leave' })
     }
   }
 
@@ -654,7 +654,8 @@ export class HostRoom extends MemberMachine {
         this.continueLeaving(now)
         break
       case 'roster':
-        this.counters.count('roster-from-guest')
+      case 'close':
+        this.counters.count(`${message.type}-from-guest`)
         break
       case 'admission':
       // Taken before: it needs no membership.

@@ -2,7 +2,8 @@
 
 import { ChatReplica, type ChatReplicaOptions } from '../chat/replica.js'
 import { Counters } from '../core/bounded.js'
-import type { GonetError } from '../core/errors.js'
+import { GonetError, UsageError } from '../core/errors.js'
+import { formatKey } from '../core/identity.js'
 import { type Endpoint, earliest, type Machine, type SocketAddress } from '../core/machine.js'
 import type { PasswordAnswer } from '../core/password-proof.js'
 import type { SignalTransmit } from '../core/signal.js'
@@ -12,14 +13,22 @@ import type { NewInvite } from './admission/host-invites.js'
 import type { Invite, InviteOptions } from './admission/invite-register.js'
 import type { Ban } from './admission/register.js'
 import { roomEventOf } from './chat-events.js'
-import { ControlChannel } from './control-channel.js'
+import { ControlChannel, type Echo } from './control-channel.js'
 import type { RoomEvent } from './events.js'
 import { Farewell } from './farewell.js'
-import type { Named } from './find-member.js'
+import { findMember, type Named } from './find-member.js'
 import { OverlayRouter } from './overlay-router.js'
 import type { RelayInput, RelayServer } from './relays.js'
 import type { Member } from './room.js'
-import type { AdministrativeAct, RoomMachine, RoomMachineOptions, RoomTransmit } from './room-machine.js'
+import {
+  type AdministrativeAct,
+  type LeaveOptions,
+  notTheHost,
+  type PingedMember,
+  type RoomMachine,
+  type RoomMachineOptions,
+  type RoomTransmit,
+} from './room-machine.js'
 import { type PeerEvent, Underlay } from './underlay.js'
 
 /** The side of signalling that a member is on. */
@@ -43,6 +52,9 @@ export abstract class MemberMachine implements RoomMachine {
   readonly #timeoutMs: number | undefined
   readonly #signalling: Signalling
   protected readonly transmits: RoomTransmit[] = []
+  /** Whether the goodbye is the room's end. */
+  protected isClosing = false
+  readonly #key: string
   #farewell: Farewell | undefined
   /** Why each TURN server has failed last. */
   readonly #relayFailures = new Map<string, string>()
@@ -62,6 +74,7 @@ export abstract class MemberMachine implements RoomMachine {
     const { identity, room, name, crypto, random, wall, store, mtu, historyLimit, timeoutMs } = options
     const { signalling, addresses, chat, forwards } = parts
     this.#timeoutMs = timeoutMs
+    this.#key = formatKey(identity.publicKey)
     this.#signalling = signalling
     this.underlay = new Underlay(options)
     this.control = new ControlChannel({ underlay: this.underlay, random, addresses, mtu })
@@ -162,12 +175,28 @@ export abstract class MemberMachine implements RoomMachine {
     return id
   }
 
-  leave(now: number): void {
+  leave(now: number, { close = false }: LeaveOptions = {}): void {
+    if (close && this.role !== 'host') throw notTheHost()
     if (this.isLeaving || this.#ended !== undefined) return
+    this.isClosing = close
     this.#signalling.stop()
     this.#farewell = new Farewell(now)
     this.continueLeaving(now)
     this.collect(now)
+  }
+
+  ping(now: number, who: string): PingedMember {
+    const member = findMember(this.members, who)
+    const { address, address6, key, name, online } = member
+    if (key === this.#key) throw new UsageError('member-self', `${name} (${address}) is this member itself`)
+    if (!online) throw new GonetError('member-away', `${name} (${address}) is not online`)
+    const handle = this.control.ping(now, address6)
+    this.collect(now)
+    return { member, handle }
+  }
+
+  pollEcho(): Echo | undefined {
+    return this.control.pollEcho()
   }
 
   handleTimeout(now: number): void {

@@ -47,14 +47,14 @@ export class OverlayRouter {
    * @returns false where it is for gonet itself
    */
   handleFromRoom(now: number, packet: Uint8Array): boolean {
-    const { counters, deliver, forwards } = this.#options
+    const { control, counters, deliver, forwards } = this.#options
     const header = readInnerHeader(packet)
     if (header === undefined) return false
     if (!this.#isOwn(packet, header.destinationOffset, header)) {
       if (forwards) this.#forward(now, packet)
       return forwards
     }
-    if (deliver === undefined || concernsUdpPort(packet, ControlPort)) return false
+    if (deliver === undefined || concernsUdpPort(packet, ControlPort) || control.awaits(packet)) return false
     if (this.#isOwn(packet, header.sourceOffset, header)) counters.count('packet-from-ourselves')
     else deliver(packet)
     return true

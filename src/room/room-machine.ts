@@ -1,5 +1,5 @@
 import type { AddressAnswer, AddressTransmit } from '../core/address-allocator.js'
-import { GonetError } from '../core/errors.js'
+import { GonetError, UsageError } from '../core/errors.js'
 import type { Identity } from '../core/identity.js'
 import type { Endpoint, Machine, SocketAddress } from '../core/machine.js'
 import type { PasswordAnswer, PasswordRequest } from '../core/password-proof.js'
@@ -11,6 +11,7 @@ import type { NoiseCrypto } from '../transports/wireguard/crypto.js'
 import type { NewInvite } from './admission/host-invites.js'
 import type { Invite, InviteOptions } from './admission/invite-register.js'
 import type { Ban } from './admission/register.js'
+import type { Echo } from './control-channel.js'
 import type { RoomEvent } from './events.js'
 import type { Named } from './find-member.js'
 import type { RelayInput, RelayServer } from './relays.js'
@@ -83,10 +84,32 @@ export interface RoomMachine extends Machine<RoomEvent, RoomTransmit> {
   invite(now: number, options: InviteOptions): NewInvite
   readonly invites: readonly Invite[]
   revokeInvite(now: number, id: string): Invite
-  /** Says goodbye; `ended` is set when the others know, or after a second. Safe to call twice. */
-  leave(now: number): void
+  /**
+   * Says goodbye; `ended` is set when the others know, or after a second. Safe to call twice: the first call counts.
+   * @throws UsageError `not-the-host` where a guest would close the room
+   */
+  leave(now: number, options?: LeaveOptions): void
+  /**
+   * Sends a member an ICMP echo request through the tunnel; `pollEcho` tells what has come of it.
+   * @param who a name, an overlay address, a key or the beginning of one
+   * @throws UsageError `member-unknown`, `member-ambiguous`, `member-self`, `too-many-echoes`; GonetError `member-away`
+   */
+  ping(now: number, who: string): PingedMember
+  /** The next echo request that was answered, or was not in time: oldest first. */
+  pollEcho(): Echo | undefined
   /** What was dropped, by part and reason: for diagnostics. */
   dropped(): readonly (readonly [reason: string, count: number])[]
+}
+
+export interface LeaveOptions {
+  /** Whether a host closes the room: its guests are told that it does not come back. */
+  readonly close?: boolean
+}
+
+export interface PingedMember {
+  readonly member: Member
+  /** Tells echo requests apart. */
+  readonly handle: number
 }
 
 /** What a host does to others. */
@@ -121,4 +144,14 @@ export function noBackend(): GonetError {
   return new GonetError('no-backend', 'No signalling backend could be reached', {
     advice: 'Check the network, or choose another with --signal',
   })
+}
+
+export function notTheHost(): UsageError {
+  return new UsageError(
+    'not-the-host',
+    'Only the host lets members in or puts them out, and closes the room',
+    {
+      advice: 'Ask who hosts the room',
+    },
+  )
 }

@@ -3,7 +3,7 @@ import type { Invite, InviteOptions } from './admission/invite-register.js'
 import type { Ban } from './admission/register.js'
 import type { MessageEvent, RoomEvent } from './events.js'
 import type { Named } from './find-member.js'
-import type { AdministrativeAct } from './room-machine.js'
+import type { AdministrativeAct, LeaveOptions } from './room-machine.js'
 
 /** A member as the roster knows it. Addresses are overlay addresses. */
 export interface Member {
@@ -14,6 +14,11 @@ export interface Member {
   readonly address6: string
   readonly online: boolean
   readonly host: boolean
+}
+
+export interface Ping {
+  readonly member: Member
+  readonly rttMs: number | undefined
 }
 
 /** A running room, as its host or as a guest. Made by `createRoom` and `joinRoom`. */
@@ -69,6 +74,17 @@ export interface Room {
    * @throws UsageError `invite-unknown`, `not-the-host`; GonetError `room-ended`, `store-failed`
    */
   revokeInvite(id: string): Invite
-  /** Says goodbye, retracts what lies on backends, closes everything. Safe to call twice. */
-  leave(): Promise<void>
+  /**
+   * Sends a member an ICMP echo request through the tunnel.
+   * @param who a name, an overlay address, a public key or the beginning of one
+   * @returns the round trip in ms, undefined where no reply came in 5 s
+   * @throws UsageError `member-unknown`, `member-ambiguous`, `member-self`; GonetError `member-away`, `room-ended`
+   */
+  ping(who: string): Promise<Ping>
+  /**
+   * Says goodbye, retracts what lies on backends, closes everything. Safe to call twice: the first call counts. With
+   * `close` a host ends the room: guests that are in it end with `room-closed`, rather than wait for the host.
+   * @throws UsageError `not-the-host` where a guest would close the room
+   */
+  leave(options?: LeaveOptions): Promise<void>
 }

@@ -2,7 +2,7 @@ import { DecodeError, GonetError, UsageError } from '../../core/errors.js'
 import { earliest, type Machine, type SocketAddress } from '../../core/machine.js'
 import type { Random } from '../../core/ports.js'
 import { formatAddress, isUnicastSource, parseAddress } from './address.js'
-import { decodeEcho, encodeEcho, encodeError, type IcmpError, IcmpHeaderBytes } from './icmp.js'
+import { decodeEcho, type Echo, encodeEcho, encodeError, type IcmpError, IcmpHeaderBytes } from './icmp.js'
 import { decodeIpv4, encodeIpv4 } from './ipv4.js'
 import { decodeIpv6, encodeIpv6 } from './ipv6.js'
 import { type IpPacket, IpProtocol } from './packet.js'
@@ -156,6 +156,20 @@ export class UserspaceStack implements Machine<StackEvent, Uint8Array> {
     return handle
   }
 
+  /** Whether a packet answers an echo request of this stack. */
+  awaits(packet: Uint8Array): boolean {
+    if (this.#pendingEchoes.size === 0) return false
+    try {
+      const ip = (packet[0] ?? 0) >> 4 === 6 ? decodeIpv6(packet) : decodeIpv4(packet)
+      const icmp = ip.source.length === 4 ? IpProtocol.icmp : IpProtocol.icmpv6
+      const echo = ip.protocol === icmp ? decodeEcho(ip) : undefined
+      return echo?.kind === 'reply' && this.#pendingFor(echo, ip.source) !== undefined
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error
+      return false
+    }
+  }
+
   /** One packet from the tunnel. Whatever is wrong with it, it is dropped and counted. */
   handlePacket(now: number, packet: Uint8Array): void {
     let dropped: string | undefined
@@ -244,14 +258,17 @@ export class UserspaceStack implements Machine<StackEvent, Uint8Array> {
       this.#transmit(encodeEcho(destination, source, { ...echo, kind: 'reply' }))
       return undefined
     }
-    const pending = this.#pendingEchoes.get(echo.sequence)
-    if (echo.identifier !== this.#identifier || pending?.address !== formatAddress(source)) {
-      return 'echo-reply-unexpected'
-    }
+    const pending = this.#pendingFor(echo, source)
+    if (pending === undefined) return 'echo-reply-unexpected'
     this.#pendingEchoes.delete(echo.sequence)
     const { handle, address, sentAt } = pending
     this.#events.push({ type: 'echo-reply', handle, address, rttMs: now - sentAt })
     return undefined
+  }
+
+  #pendingFor({ identifier, sequence }: Echo, source: Uint8Array): PendingEcho | undefined {
+    const pending = this.#pendingEchoes.get(sequence)
+    return identifier === this.#identifier && pending?.address === formatAddress(source) ? pending : undefined
   }
 
   #sendError(now: number, error: IcmpError, packet: IpPacket, from: Uint8Array, bytes: Uint8Array): void {
