@@ -22,6 +22,8 @@ const ByCode: ReadonlyMap<string, number> = new Map([
   ['no-backend', ExitCode.NoBackend],
   ['room-not-found', ExitCode.RoomNotFound],
   ['no-path', ExitCode.NoPath],
+  ['no-answer', ExitCode.NoPath],
+  ['member-away', ExitCode.NoPath],
   ['room-closed', ExitCode.RoomClosed],
   ['undelivered', ExitCode.Undelivered],
   // The room that was asked has gone meanwhile.

@@ -1,15 +1,11 @@
 /** A room on this process's own streams and signals. */
-import type { Readable } from 'node:stream'
 import { systemClock } from '../node/clock.js'
 import { ControlServer } from '../node/control/server.js'
 import type { OpenRoomOptions } from '../node/open-room.js'
 import type { Room } from '../room/room.js'
-import { type GlobalOptions, verbosityOf } from './global-options.js'
-import { type InputLine, inputLines } from './input-lines.js'
+import { type Front, makeFront } from './front.js'
+import type { GlobalOptions } from './global-options.js'
 import { interrupt, leaveOnSignals } from './leave-signals.js'
-import { JsonOutput } from './output/json.js'
-import type { Output } from './output/output.js'
-import { PlainOutput } from './output/plain.js'
 import { runSession } from './session.js'
 import { loadSettings, makeLogger, openState } from './settings.js'
 
@@ -60,27 +56,4 @@ export async function runRoom({ role, status, options, open }: RoomCommand): Pro
     process.off('exit', restore)
     stopListening()
   }
-}
-
-interface Front {
-  readonly output: Output
-  readonly lines: AsyncIterable<InputLine>
-  readonly interactive: boolean
-  readonly askPassword?: () => Promise<string | undefined>
-}
-
-async function makeFront(options: GlobalOptions, status: string, onInterrupt: () => void): Promise<Front> {
-  const { stdin, stdout, stderr, env } = process
-  const verbosity = verbosityOf(options)
-  const lines = inputLines(stdin as Readable)
-  if (options.json === true) return { output: new JsonOutput({ stdout, stderr }), lines, interactive: false }
-  const isTerminal = stdin.isTTY && stdout.isTTY && env['TERM'] !== 'dumb'
-  if (options.plain === true || !isTerminal) {
-    return { output: new PlainOutput({ stdout, stderr }, verbosity), lines, interactive: false }
-  }
-  const { Terminal } = await import('./terminal/terminal.js')
-  const colours = (env['NO_COLOR'] ?? '') === ''
-  const terminal = new Terminal({ stdin, stdout, verbosity, colours, status, onInterrupt })
-  const askPassword = (): Promise<string | undefined> => terminal.askSecret('the password of the room:')
-  return { output: terminal, lines: terminal.lines, interactive: true, askPassword }
 }

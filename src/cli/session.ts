@@ -9,14 +9,15 @@ import type { RoomEvent } from '../room/events.js'
 import type { Room } from '../room/room.js'
 import type { InputLine } from './input-lines.js'
 import type { Output } from './output/output.js'
-import { type CommandedRoom, messageOf, runRoomCommand } from './room-commands.js'
+import { post } from './post.js'
+import type { Administration } from './room-commands.js'
 
 /** Lines that wait until the room is joined, and messages that wait for delivery; more is left unread. */
 const WaitingMax = 1000
 const DeliveryMs = 10_000
 
 export interface SessionOptions {
-  readonly room: CommandedRoom & Pick<Room, 'events' | 'leave' | 'send' | 'undelivered'>
+  readonly room: Administration & Pick<Room, 'events' | 'leave' | 'send' | 'undelivered'>
   readonly role: 'host' | 'guest'
   readonly output: Output
   /** Ends when stdin does. */
@@ -123,7 +124,7 @@ class Session {
           ? this.#waiting.shift()
           : undefined
       if (text !== undefined) {
-        this.#send(text)
+        await this.#send(text)
         this.#changed()
         // Other work must go on beside a long input.
         await setImmediate()
@@ -136,18 +137,10 @@ class Session {
     }
   }
 
-  #send(text: string): void {
+  async #send(text: string): Promise<void> {
     const { interactive, room, output } = this.#options
-    try {
-      const told = interactive ? runRoomCommand(room, text) : undefined
-      if (told === undefined) room.send(interactive ? messageOf(text) : text)
-      else output.notice(`gonet: ${told}`)
-    } catch (error) {
-      if (!(error instanceof GonetError)) throw error
-      const advice = error.advice === undefined ? '' : `. ${error.advice}`
-      const what = interactive && /^\/[a-z]/.test(text) ? 'that was not done' : 'a message was not sent'
-      output.notice(`gonet: ${what}: ${explain(error)}${advice}`)
-    }
+    const told = await post(room, text, interactive)
+    if (told !== undefined) output.notice(`gonet: ${told}`)
   }
 
   #awaitDelivery(): void {

@@ -7,8 +7,9 @@ import type { Clock, Logger } from '../../src/core/ports.js'
 import type { NewInvite } from '../../src/room/admission/host-invites.js'
 import type { Invite, InviteOptions } from '../../src/room/admission/invite-register.js'
 import type { RoomEvent } from '../../src/room/events.js'
-import type { Named } from '../../src/room/find-member.js'
+import { findMember, type Named } from '../../src/room/find-member.js'
 import type { Room } from '../../src/room/room.js'
+import type { LeaveOptions } from '../../src/room/room-machine.js'
 
 export const silent: Logger = {
   debug: () => undefined,
@@ -29,6 +30,7 @@ export class FakeRoom implements Room {
   readonly acts: string[] = []
   readonly undelivered = 0
   leaves = 0
+  isClosed = false
 
   constructor(id = 'cf83e1357eefb8bdf154') {
     this.id = id
@@ -66,8 +68,16 @@ export class FakeRoom implements Room {
     return { ...invite, state: 'revoked' }
   }
 
-  leave(): Promise<void> {
+  ping(who: string): ReturnType<Room['ping']> {
+    return Promise.resolve({
+      member: findMember(this.members, who),
+      rttMs: who === 'bob' ? 1.2345 : undefined,
+    })
+  }
+
+  leave({ close = false }: LeaveOptions = {}): Promise<void> {
     this.leaves += 1
+    this.isClosed ||= close
     return Promise.resolve()
   }
 }

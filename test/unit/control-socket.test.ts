@@ -11,6 +11,7 @@ import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { GonetError } from '../../src/core/errors.js'
 import { ControlClient } from '../../src/node/control/client.js'
 import { findRunningRoom } from '../../src/node/control/find-running-room.js'
 import { requests } from '../../src/node/control/requests/index.js'
@@ -150,6 +151,52 @@ describe('the requests', () => {
     })
     expect(await client.request('leave')).toEqual({})
     expect([room.sent, room.leaves]).toEqual([['hello'], 1])
+  })
+
+  it('ping, and do what a host does to others', async () => {
+    const room = new FakeRoom()
+    await serve(room)
+    const client = await find()
+    expect(await client.request('ping', { who: 'bob' })).toMatchObject({ name: 'bob', rttMs: 1.23 })
+    expect(await client.request('ping', { who: 'anna' })).toMatchObject({ name: 'anna', rttMs: null })
+    await expect(client.request('ping', { who: 'x' })).rejects.toMatchObject({ code: 'member-unknown' })
+    for (const act of ['approve', 'deny', 'kick', 'ban', 'unban']) {
+      expect(await client.request(act, { who: 'bob' })).toEqual({ name: 'bob', key: 'their key' })
+    }
+    expect(room.acts).toEqual(['approve bob', 'deny bob', 'kick bob', 'ban bob', 'unban bob'])
+    expect(await client.request('asking')).toEqual({ asking: [{ name: 'cleo', key: 'cleos key' }] })
+    expect(await client.request('bans')).toEqual({ bans: [] })
+    await client.request('leave', { close: true })
+    expect(room.isClosed).toBe(true)
+  })
+
+  it('follow what happens, until the room ends', async () => {
+    const server = await serve()
+    const events: unknown[] = []
+    const [following, failing] = [await find(), await find()]
+    const followed = following.request('chat', {}, (event) => events.push(event))
+    const failed = failing.request('chat')
+    await Promise.all([following.request('status'), failing.request('status')])
+    server.handleEvent({ event: 'delivered', id: '1' })
+    server.handleEvent({ event: 'left' })
+    const ended = Promise.allSettled([followed, failed])
+    await server.close(new GonetError('room-closed', 'The host has closed the room'))
+    for (const end of await ended) expect(end).toMatchObject({ reason: { code: 'room-closed' } })
+    expect(events).toEqual([{ event: 'delivered', id: '1' }, { event: 'left' }])
+  })
+
+  it('lose who follows and does not read', async () => {
+    const server = await serve()
+    const { path, running } = announced()
+    const client = new RawClient(path).say({ gonet: 1, token: running.token }, { id: 1, request: 'chat' })
+    client.say({ id: 2, request: 'status' })
+    await client.next(2)
+    client.socket.pause()
+    const event = { event: 'delivered', id: 'x'.repeat(100_000) } as const
+    for (let told = 0; told < 50; told++) server.handleEvent(event)
+    client.socket.resume()
+    await client.closed
+    expect(client.text.length).toBeLessThan(50 * 100_000)
   })
 
   it('are refused with what is wrong', async () => {

@@ -6,7 +6,7 @@ import type { RunningRoom } from './run-folder.js'
 import { AnswerBytesMax, type AnswerLine, ControlVersion, fromWireError, type WireError } from './wire.js'
 
 interface Waiting {
-  readonly onEvent: (event: unknown) => void
+  readonly onEvent: (event: unknown) => unknown
   readonly resolve: (result: unknown) => void
   readonly reject: (error: Error) => void
 }
@@ -16,6 +16,8 @@ export class ControlClient {
   readonly #lines = new LineSplitter(AnswerBytesMax)
   readonly #waiting = new Map<number, Waiting>()
   #nextId = 1
+  /** Events that are not taken yet. */
+  #paused = 0
   #greeted: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined
   #failure: GonetError | undefined
 
@@ -39,13 +41,14 @@ export class ControlClient {
   }
 
   /**
-   * @param onEvent what the request tells until it is answered
+   * @param onEvent called with what the request tells until it is answered; while a promise that it returns is pending,
+   *   nothing more is read
    * @throws GonetError what the room answers; `control-gone` where it has ended
    */
   request(
     request: string,
     parameters: Readonly<Record<string, unknown>> = {},
-    onEvent: (event: unknown) => void = () => undefined,
+    onEvent: (event: unknown) => unknown = () => undefined,
   ): Promise<unknown> {
     if (this.#socket.destroyed) return Promise.reject(this.#failure ?? gone())
     const id = this.#nextId
@@ -87,7 +90,8 @@ export class ControlClient {
     }
     const waiting = answer.id === null ? undefined : this.#waiting.get(answer.id)
     if ('event' in answer) {
-      waiting?.onEvent(answer.event)
+      const isTaken = waiting?.onEvent(answer.event)
+      if (isTaken instanceof Promise) void this.#pause(isTaken)
       return
     }
     if (answer.id !== null) this.#waiting.delete(answer.id)
@@ -95,6 +99,14 @@ export class ControlClient {
     else if (waiting !== undefined) waiting.reject(fromWireError(answer.error))
     // What answers no request ends the connection.
     else this.#failure = fromWireError(answer.error)
+  }
+
+  async #pause(until: Promise<unknown>): Promise<void> {
+    this.#paused += 1
+    this.#socket.pause()
+    await until.catch(() => undefined)
+    this.#paused -= 1
+    if (this.#paused === 0) this.#socket.resume()
   }
 
   #fail(error: GonetError): void {

@@ -1,16 +1,30 @@
 /** Every request of the control socket. One more is a file beside this one, and a line here. */
 import { UsageError } from '../../../core/errors.js'
 import type { AnyRequest, ControlRequest } from '../request.js'
+import { approve, asking, ban, bans, deny, kick, unban } from './administer.js'
+import { chat } from './chat.js'
 import { leave } from './leave.js'
 import { members } from './members.js'
+import { ping } from './ping.js'
 import { send } from './send.js'
 import { status } from './status.js'
 
 export const requests: ReadonlyMap<string, AnyRequest> = new Map(
-  [checked(leave), checked(members), checked(send), checked(status)].map((request) => [
-    request.name,
-    request,
-  ]),
+  [
+    checked(approve),
+    checked(asking),
+    checked(ban),
+    checked(bans),
+    checked(chat),
+    checked(deny),
+    checked(kick),
+    checked(leave),
+    checked(members),
+    checked(ping),
+    checked(send),
+    checked(status),
+    checked(unban),
+  ].map((request) => [request.name, request]),
 )
 
 function checked<Parameters>(request: ControlRequest<Parameters>): AnyRequest {
