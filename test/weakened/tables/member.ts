@@ -152,8 +152,8 @@ export const member: readonly Weakening[] = [
   {
     rule: 'an echo is answered by the one who was asked',
     source: 'transports/ip/stack.ts',
-    defence: ' || pending?.address !== formatAddress(source)) {',
-    weakened: ' || pending === undefined) {',
+    defence: ' && pending?.address === formatAddress(source) ?',
+    weakened: ' && source.length > 0 ?',
     attack: [stack, 'a reply from somebody else than the one pinged is dropped'],
   },
   {
