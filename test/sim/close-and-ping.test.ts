@@ -1,5 +1,6 @@
 /** What a running room is told to do by other processes, on the simulated internet. */
 import { describe, expect, it } from 'vitest'
+import { GuestRoom } from '../../src/room/guest-room.js'
 import { decodeEcho, encodeEcho } from '../../src/transports/ip/icmp.js'
 import { decodeIpv6, encodeIpv6 } from '../../src/transports/ip/ipv6.js'
 import { Calm, type SimulatedMember, Storm } from './simulated-internet.js'
@@ -40,15 +41,32 @@ describe('a room that its host closes', () => {
   })
 
   it('is closed by nobody else', () => {
-    const { internet, host, guests } = roomOf('close by a guest')
+    const { simulated, internet, host, guests } = roomOf('close by a guest')
     const [alice] = guests
     expect(() => alice.machine.leave(internet.now, { close: true })).toThrow(
       expect.objectContaining({ code: 'not-the-host' }),
     )
-    internet.run(1000)
-    expect([host, alice].map(({ machine }) => machine.ended)).toEqual([undefined, undefined])
+    const mallory = simulated.startGuest('mallory', { make: (options) => new Closer(options) })
+    internet.runUntil('joined', 10_000, () => mallory.of('joined').length === 1)
+    const { address6 } = host.machine.members[0]!
+    internet.input(mallory, (machine, now) => machine instanceof Closer && machine.sayClose(now, address6))
+    internet.run(2000)
+    expect(host.machine.dropped()).toContainEqual(['close-from-guest', 1])
+    expect([host, alice, mallory].map(({ machine }) => machine.ended)).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ])
   })
 })
+
+/** A guest that says what only a host may. */
+class Closer extends GuestRoom {
+  sayClose(now: number, to: string): void {
+    this.control.send(now, to, { type: 'close' })
+    this.collect(now)
+  }
+}
 
 describe('a ping', () => {
   function ping(

@@ -12,6 +12,13 @@ const ports = 'unit/udp-ports.test.ts'
 
 export const member: readonly Weakening[] = [
   {
+    rule: 'a guest closes no room',
+    source: 'room/host-room.ts',
+    defence: 'this.counters.count(`${message.type}-from-guest`)',
+    weakened: 'this.leave(now, { close: true })',
+    attack: ['sim/close-and-ping.test.ts', 'a room that its host closes > is closed by nobody else'],
+  },
+  {
     rule: 'a peer sends from its own addresses only',
     source: 'transports/wireguard/tunnel.ts',
     defence: 'this.#environment.ownerOf(packet, header.sourceOffset, header.addressLength) !== this',
