@@ -3,6 +3,7 @@
  * systemd-notify, which comes with systemd, sends them.
  */
 import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { explain } from '../core/errors.js'
 import type { Clock, Logger } from '../core/ports.js'
 
@@ -96,11 +97,6 @@ function watchdogMs(environment: Readonly<Record<string, string | undefined>>): 
   return /^[1-9]\d{0,14}$/.test(microseconds) ? Number(microseconds) / 1000 : undefined
 }
 
-function systemdNotify(assignments: readonly string[]): Promise<void> {
-  return new Promise((resolve, reject) => {
-    execFile('systemd-notify', assignments, { timeout: CommandMs }, (error) => {
-      if (error === null) resolve()
-      else reject(error)
-    })
-  })
+async function systemdNotify(assignments: readonly string[]): Promise<void> {
+  await promisify(execFile)('systemd-notify', assignments, { timeout: CommandMs })
 }
