@@ -2,6 +2,7 @@
 import { Command } from 'commander'
 import type { RunningServer } from '../node/running-server.js'
 import { collect, type GlobalOptions, parseNames, parseTimeout, TimeoutDefault } from './global-options.js'
+import { addInviteCommand } from './invite-command.js'
 import { LaterCommands, notYet } from './later.js'
 import { parseListen } from './listen.js'
 import { addRunningRoomCommands } from './running-room-commands.js'
@@ -62,6 +63,7 @@ export function makeProgram(version: string, onExitCode: (exitCode: number) => v
       await join(room, options(), commands)
     })
   addRunningRoomCommands(program, options)
+  addInviteCommand(program, options)
   addServe(program, options)
   program
     .command('demo')

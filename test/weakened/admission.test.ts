@@ -1,4 +1,5 @@
 import { weakenedSuite } from './suite.js'
 import { admission } from './tables/admission.js'
+import { invites } from './tables/invites.js'
 
-weakenedSuite({ admission })
+weakenedSuite({ invites, admission })

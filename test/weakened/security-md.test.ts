@@ -7,6 +7,7 @@ import { broker } from './tables/broker.js'
 import { chat } from './tables/chat.js'
 import { flood } from './tables/flood.js'
 import { input } from './tables/input.js'
+import { invites } from './tables/invites.js'
 import { machine } from './tables/machine.js'
 import { member } from './tables/member.js'
 import { path } from './tables/path.js'
@@ -21,6 +22,7 @@ const all = [
   chat,
   flood,
   input,
+  invites,
   machine,
   member,
   path,

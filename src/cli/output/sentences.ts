@@ -18,7 +18,7 @@ export function sentences(event: Sentence, verbosity: Verbosity): string[] {
       return [
         `room ${id} (${bits} bits) is open; your address is ${event.address}`,
         ...(event.invite === undefined
-          ? ['others join by invite only: make one with /invite']
+          ? ['others join by invite only: make one with gonet invite, or /invite in the chat']
           : [`others join with: gonet join ${id}`, `or by link: gonet join '${event.invite}'`]),
         ...(event.invite !== undefined && isWeakRoomId(event.room)
           ? ['the id is short: others can find a key for it too; give out the link, which names yours']

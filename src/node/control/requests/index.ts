@@ -3,6 +3,7 @@ import { UsageError } from '../../../core/errors.js'
 import type { AnyRequest, ControlRequest } from '../request.js'
 import { approve, asking, ban, bans, deny, kick, unban } from './administer.js'
 import { chat } from './chat.js'
+import { invite, invites, revokeInvite } from './invites.js'
 import { leave } from './leave.js'
 import { members } from './members.js'
 import { ping } from './ping.js'
@@ -18,9 +19,12 @@ export const requests: ReadonlyMap<string, AnyRequest> = new Map(
     checked(chat),
     checked(deny),
     checked(kick),
+    checked(invite),
+    checked(invites),
     checked(leave),
     checked(members),
     checked(ping),
+    checked(revokeInvite),
     checked(send),
     checked(status),
     checked(unban),
