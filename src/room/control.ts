@@ -5,6 +5,7 @@
 import { concatenate } from '../core/encoding.js'
 import { DecodeError } from '../core/errors.js'
 import { isNewer, MaxRosterBytes, type RosterNumber } from '../core/roster.js'
+import { MaxChangeBytes } from '../core/roster-change.js'
 import { decodeIpv6 } from '../transports/ip/ipv6.js'
 import { IpProtocol } from '../transports/ip/packet.js'
 import { decodeUdp } from '../transports/ip/udp.js'
@@ -24,6 +25,8 @@ const Type = {
   Search: 6,
   Close: 8,
   Admission: 9,
+  RosterChange: 10,
+  RosterReceipt: 12,
 } as const
 
 export type ControlMessage =
@@ -42,6 +45,15 @@ export type ControlMessage =
   | { readonly type: 'search' }
   /** What is said before a guest is in. */
   | { readonly type: 'admission'; readonly payload: Uint8Array }
+  /** A signed step from one roster to the next. */
+  | RosterStep
+  /** The roster that the sender has now: the answer to one, and answered by nothing. */
+  | { readonly type: 'roster-receipt'; readonly number: RosterNumber }
+
+export interface RosterStep {
+  readonly type: 'roster-change'
+  readonly bytes: Uint8Array
+}
 
 export interface RosterFragment {
   readonly type: 'roster'
@@ -63,9 +75,10 @@ export function writeControl(message: ControlMessage): Uint8Array {
       view.setUint16(11, message.count)
       return concatenate(header, message.bytes)
     }
-    case 'state': {
+    case 'state':
+    case 'roster-receipt': {
       const bytes = new Uint8Array(9)
-      writeNumber(bytes, Type.State, message.number)
+      writeNumber(bytes, message.type === 'state' ? Type.State : Type.RosterReceipt, message.number)
       return bytes
     }
     case 'leave':
@@ -78,6 +91,8 @@ export function writeControl(message: ControlMessage): Uint8Array {
       return Uint8Array.of(Type.Search)
     case 'admission':
       return concatenate(Uint8Array.of(Type.Admission), message.payload)
+    case 'roster-change':
+      return concatenate(Uint8Array.of(Type.RosterChange), message.bytes)
   }
 }
 
@@ -106,8 +121,9 @@ export function readControl(bytes: Uint8Array): ControlMessage {
       return { type: 'roster', number: number(), index, count, bytes: bytes.subarray(13) }
     }
     case Type.State:
+    case Type.RosterReceipt:
       if (bytes.length !== 9) break
-      return { type: 'state', number: number() }
+      return { type: bytes[0] === Type.State ? 'state' : 'roster-receipt', number: number() }
     case Type.Leave:
       if (bytes.length !== 1) break
       return { type: 'leave' }
@@ -122,6 +138,9 @@ export function readControl(bytes: Uint8Array): ControlMessage {
       return { type: 'search' }
     case Type.Admission:
       return { type: 'admission', payload: bytes.subarray(1) }
+    case Type.RosterChange:
+      if (bytes.length > 1 + MaxChangeBytes) break
+      return { type: 'roster-change', bytes: bytes.subarray(1) }
   }
   throw new DecodeError('control-form', 'not a control message')
 }

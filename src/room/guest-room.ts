@@ -20,7 +20,7 @@ import {
 import type { PasswordAnswer } from '../core/password-proof.js'
 import type { Store } from '../core/ports.js'
 import type { RoomId } from '../core/room-id.js'
-import { isNewer, type RosterMember } from '../core/roster.js'
+import type { RosterMember } from '../core/roster.js'
 import type { AdapterState } from '../core/signalling-adapter.js'
 import { formatCredentials, type IceCredentials } from '../transports/path/credentials.js'
 import type { Device } from '../transports/wireguard/device.js'
@@ -29,24 +29,17 @@ import type { Invite } from './admission/invite-register.js'
 import { writeAdmission } from './admission/message.js'
 import type { Ban } from './admission/register.js'
 import { storeFailed } from './chat-events.js'
-import type { ControlMessage, RosterFragment } from './control.js'
+import type { ControlMessage, RosterFragment, RosterStep } from './control.js'
 import type { Named } from './find-member.js'
+import { GuestRoster } from './guest-roster.js'
 import { MemberMachine } from './member-machine.js'
 import { PathEvents } from './path-events.js'
 import { readReachability } from './reachability.js'
 import type { Member } from './room.js'
 import { noBackend, notTheHost, type RoomMachineOptions } from './room-machine.js'
 import { keepRoomSecret, RoomSecretName, readRoomSecret } from './room-secret.js'
-import { RosterReader } from './roster-reader.js'
 import type { PeerEvent } from './underlay.js'
 
-/** How often a guest says that it lives, and asks for what it lacks. */
-const StateIntervalMs = 5000
-/** The same once the roster has not changed for so long. */
-const SettledMs = 15_000
-const SettledStateIntervalMs = 10_000
-/** Before the first roster has come, it asks this often. */
-const StateRepeatMs = 250
 /** The host answers every state; it counts as gone after this. */
 const HostSilenceMs = 25_000
 /** A join that has brought no tunnel is made anew after this, which doubles up to the limit. */
@@ -90,7 +83,7 @@ export class GuestRoom extends MemberMachine {
   /** The room's secret, where the guest has it. */
   readonly #secret: Uint8Array | undefined
   readonly #guest: Guest
-  readonly #roster: RosterReader
+  readonly #roster: GuestRoster
   /** The newest beacon that no join has answered yet: the join waits for candidates. */
   #beacon: Beacon | undefined
   /** The latest beacon of all. */
@@ -108,8 +101,6 @@ export class GuestRoom extends MemberMachine {
   #earlyChat: Uint8Array[] = []
   #hostOnline = false
   #heardAt = 0
-  #stateAt: number | undefined
-  #rosterChangedAt = 0
   #isUp = false
   /** What was left of the time to get in, while a person is waited for. */
   #remainingMs: number | undefined
@@ -133,15 +124,18 @@ export class GuestRoom extends MemberMachine {
     this.#rejoinMs = RejoinMs + RejoinLatencies * (options.signallingLatencyMs ?? 0)
     this.#rejoinAfterMs = this.#rejoinMs
     this.#guest = guest
-    this.#roster = new RosterReader({ crypto, room, self: identity.publicKey, counters: this.counters })
+    this.#roster = new GuestRoster({
+      crypto,
+      room,
+      self: identity.publicKey,
+      counters: this.counters,
+      send: (now, message) => this.#sendToHost(now, message),
+      tell: (event) => this.events.push(event),
+    })
   }
 
   get members(): readonly Member[] {
-    const { crypto, room } = this.#options
-    return this.#roster.members.map(({ publicKey, name, address, online }, index) => {
-      const address6 = memberAddress6(crypto, room, publicKey)
-      return { name, key: formatKey(publicKey), address, address6, online, host: index === 0 }
-    })
+    return this.#roster.members
   }
 
   handleAdapterState(_now: number, adapter: string, state: AdapterState): void {
@@ -189,14 +183,14 @@ export class GuestRoom extends MemberMachine {
   protected handleOwnTimeout(now: number): void {
     if (this.#isHostThere && now >= this.#heardAt + HostSilenceMs) this.#hostLeft(now)
     if (now >= (this.#joinAt ?? Infinity)) this.#join(now)
-    if (this.#stateAt !== undefined && now >= this.#stateAt) this.#sendState(now)
+    this.#roster.handleTimeout(now)
     this.#current?.admission?.handleTimeout(now)
   }
 
   protected pollOwnTimeout(): number | undefined {
     return earliest(
       this.#joinAt,
-      this.#stateAt,
+      this.#roster.pollTimeout(),
       this.#current?.admission?.pollTimeout(),
       this.#isHostThere ? this.#heardAt + HostSilenceMs : undefined,
       this.#beacon && this.underlay.gatheringEndsAt,
@@ -390,7 +384,7 @@ export class GuestRoom extends MemberMachine {
     const addresses = [peer, memberAddress6(crypto, room, identity.publicKey)]
     this.control.setAddresses(addresses)
     this.router.setAddresses(addresses)
-    this.#stateAt = undefined
+    this.#roster.pause()
     attempt.admission = this.#admissionOf(attempt)
     attempt.admission.start(now)
   }
@@ -446,7 +440,7 @@ export class GuestRoom extends MemberMachine {
         attempt.isIn = true
         this.#tellInterface(attempt)
         this.chat.addNeighbour(now, toBase64(attempt.beacon.publicKey), attempt.beacon.publicKey)
-        this.#sendState(now)
+        this.#roster.sendState(now)
     }
   }
 
@@ -466,14 +460,14 @@ export class GuestRoom extends MemberMachine {
     this.#rejoinAt ??= now
     if (!this.#hostOnline) return
     this.#hostOnline = false
-    const host = this.#roster.members[0]
+    const { host } = this.#roster
     if (host !== undefined) this.#announce(host, 'left')
   }
 
   #hostReturned(): void {
     if (this.#hostOnline) return
     this.#hostOnline = true
-    const host = this.#roster.members[0]
+    const { host } = this.#roster
     if (this.#joined && host !== undefined) this.#announce(host, 'joined')
   }
 
@@ -496,12 +490,13 @@ export class GuestRoom extends MemberMachine {
         else if (this.#earlyChat.length < EarlyChatLimit) this.#earlyChat.push(message.payload)
         break
       case 'roster':
+      case 'roster-change':
         this.#takeRoster(now, message)
         for (const payload of this.#joined ? this.#earlyChat.splice(0) : []) this.#takeChat(now, payload)
         break
       case 'state':
         if (this.#joined) this.#hostReturned()
-        if (isNewer(message.number, this.#roster.number)) this.#sendState(now)
+        this.#roster.handleState(now, message.number)
         break
       case 'leave':
         this.#sendToHost(now, { type: 'leave-ack' })
@@ -516,6 +511,9 @@ export class GuestRoom extends MemberMachine {
         break
       case 'leave-ack':
         if (this.isLeaving) this.end(now)
+        break
+      case 'roster-receipt':
+        this.counters.count('receipt-from-host')
     }
   }
 
@@ -524,28 +522,26 @@ export class GuestRoom extends MemberMachine {
     this.chat.handlePayload(now, toBase64(this.#current.beacon.publicKey), payload)
   }
 
-  #takeRoster(now: number, fragment: RosterFragment): void {
-    const { crypto, identity, room } = this.#options
+  #takeRoster(now: number, message: RosterFragment | RosterStep): void {
     const hostKey = this.#current?.beacon.publicKey
-    const changed = hostKey && this.#roster.add(hostKey, fragment)
+    const changed = hostKey && this.#roster.take(now, hostKey, message)
     if (hostKey === undefined || changed === undefined) return
-    this.#rosterChangedAt = now
-    this.#stateAt = now + StateIntervalMs
+    const { host } = this.#roster
     if (!this.#joined) {
       this.#joined = true
       // Not before: until the host has shown that the guest is in, it may forget that it was.
       this.#guest.forgetInvite()
       this.giveUpAt = undefined
       this.#hostOnline = true
-      const host = this.#roster.members[0]?.name ?? ''
-      this.events.push({ event: 'joined', room, address: this.#current?.welcome?.peer ?? '', host })
+      const { room } = this.#options
+      const address = this.#current?.welcome?.peer ?? ''
+      this.events.push({ event: 'joined', room, address, host: host?.name ?? '' })
       this.#pin(hostKey)
     }
     this.#hostReturned()
     for (const member of changed) {
       // Whether the host is there shows by its tunnel.
-      const isNews = member !== this.#roster.members[0] && !crypto.equal(member.publicKey, identity.publicKey)
-      if (isNews) this.#announce(member, member.online ? 'joined' : 'left')
+      if (member !== host) this.#announce(member, member.online ? 'joined' : 'left')
     }
   }
 
@@ -559,14 +555,6 @@ export class GuestRoom extends MemberMachine {
       if (!(error instanceof GonetError)) throw error
       this.events.push(storeFailed(error))
     }
-  }
-
-  #sendState(now: number): void {
-    const { term, version } = this.#roster.number
-    this.#sendToHost(now, { type: 'state', number: { term, version } })
-    const isSettled = now - this.#rosterChangedAt >= SettledMs
-    const intervalMs = isSettled ? SettledStateIntervalMs : StateIntervalMs
-    this.#stateAt = now + (this.#roster.members.length === 0 ? StateRepeatMs : intervalMs)
   }
 
   #sendToHost(now: number, message: ControlMessage): void {

@@ -129,10 +129,11 @@ export class HostRoom extends MemberMachine {
       this.#requests = new AddressRequests({ topic: host.topic, identity, crypto, random })
     }
     this.#roster = new RosterPublisher({
+      crypto,
       sign: crypto.signer(identity.secretKey),
       room,
       members: () => this.#rosterMembers(),
-      send: (at, key, fragment) => this.#sendTo(at, key, fragment),
+      send: (at, key, message) => this.#sendTo(at, key, message),
     })
   }
 
@@ -653,7 +654,11 @@ export class HostRoom extends MemberMachine {
         this.#farewellHeard.add(member.key)
         this.continueLeaving(now)
         break
+      case 'roster-receipt':
+        this.#roster.acknowledge(member.key, message.number)
+        break
       case 'roster':
+      case 'roster-change':
       case 'close':
         this.counters.count(`${message.type}-from-guest`)
         break

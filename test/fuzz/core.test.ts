@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { concatenate, utf8 } from '../../src/core/encoding.js'
 import { readEnvelope, writeEnvelope } from '../../src/core/envelope.js'
 import { DecodeError, UsageError } from '../../src/core/errors.js'
 import { formatKey, identityFromSeed } from '../../src/core/identity.js'
@@ -8,6 +9,7 @@ import { proveInvite } from '../../src/core/invite-proof.js'
 import { type Join, readMessage, writeMessage } from '../../src/core/messages.js'
 import { defaultRoomId, parseRoomId } from '../../src/core/room-id.js'
 import { readRoster } from '../../src/core/roster.js'
+import { MaxChangeBytes, readChange } from '../../src/core/roster-change.js'
 import { openBeacon, openJoin, openReply } from '../../src/core/sealing.js'
 import { nodeCrypto as crypto } from '../../src/node/crypto.js'
 import { fragmentRoster, RosterAssembly, readControl } from '../../src/room/control.js'
@@ -80,6 +82,7 @@ describe('decoders of what strangers send', () => {
     ['join record', (bytes: Uint8Array) => openJoin(crypto, box, bytes)],
     ['reply record', (bytes: Uint8Array) => openReply(crypto, box, key, bytes)],
     ['roster', (bytes: Uint8Array) => readRoster(crypto, identity.publicKey, 'cf83e1', bytes)],
+    ['roster change', (bytes: Uint8Array) => readChange(crypto, identity.publicKey, 'cf83e1', bytes)],
     ['control message', readControl],
   ])('%s: only the typed error', (_name, decode) => {
     fc.assert(
@@ -140,6 +143,22 @@ describe('decoders of what strangers send', () => {
         )
       }),
       { numRuns: 500 },
+    )
+  })
+
+  it('a roster change that its host has signed, whatever is in it: only the typed error', () => {
+    const sign = crypto.signer(identity.secretKey)
+    const body = fc.uint8Array({ minLength: 43, maxLength: MaxChangeBytes })
+    fc.assert(
+      fc.property(body, fc.nat(20), (random, count) => {
+        const bytes = Uint8Array.from([1, ...random.subarray(1, 41), 0, count, ...random.subarray(43)])
+        const signed = concatenate(utf8('gonet/1 roster change\ncf83e1\n'), bytes)
+        tolerates(
+          (whole) => readChange(crypto, identity.publicKey, 'cf83e1', whole),
+          concatenate(bytes, sign(signed)),
+        )
+      }),
+      { numRuns: 300 },
     )
   })
 

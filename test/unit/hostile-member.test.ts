@@ -1,18 +1,12 @@
 /** A member that speaks for others inside its tunnel, where WireGuard has let it. */
 import { describe, expect, it, vi } from 'vitest'
-import { Counters } from '../../src/core/bounded.js'
-import { identityFromSeed } from '../../src/core/identity.js'
-import { writeRoster } from '../../src/core/roster.js'
-import { nodeCrypto as crypto } from '../../src/node/crypto.js'
-import { ControlPort, fragmentRoster, writeControl } from '../../src/room/control.js'
+import { ControlPort, writeControl } from '../../src/room/control.js'
 import { GuestRoom } from '../../src/room/guest-room.js'
 import { HostRoom } from '../../src/room/host-room.js'
-import { RosterReader } from '../../src/room/roster-reader.js'
 import type { UnderlayEvent } from '../../src/room/underlay.js'
 import { parseAddress } from '../../src/transports/ip/address.js'
 import { encodeIpv6 } from '../../src/transports/ip/ipv6.js'
 import { encodeUdp } from '../../src/transports/ip/udp.js'
-import { SeededRandom } from '../sim/seeded-random.js'
 import { Calm, type SimulatedMember } from '../sim/simulated-internet.js'
 import { SimulatedRoom } from '../sim/simulated-room.js'
 
@@ -84,39 +78,5 @@ describe('a guest', () => {
     expect(goneFrom(alice)).toEqual([])
     say(alice, peer, goodbye(addressOf('host'), addressOf('alice')))
     expect(goneFrom(alice)).toEqual(['host'])
-  })
-})
-
-describe('a reader of rosters', () => {
-  it('takes none that is older than what it has', () => {
-    const random = new SeededRandom('rosters')
-    const [host, self, mallory] = [0, 1, 2].map(() => identityFromSeed(crypto, random.bytes(32)))
-    const room = 'cf83e1357eef'
-    const counters = new Counters()
-    const reader = new RosterReader({ crypto, room, self: self!.publicKey, counters })
-    const take = (term: number, version: number, ...keys: readonly Uint8Array[]) => {
-      const members = keys.map((publicKey, index) => {
-        return { publicKey, name: `member ${index}`, address: `10.7.0.${index + 1}`, online: true }
-      })
-      const number = { term, version }
-      const bytes = writeRoster(crypto.signer(host!.secretKey), room, { ...number, members })
-      return fragmentRoster(number, bytes).map((fragment) => reader.add(host!.publicKey, fragment))
-    }
-    const [before, after] = [
-      [host!, self!, mallory!],
-      [host!, self!],
-    ].map((all) => all.map(({ publicKey }) => publicKey))
-    take(1, 5, ...before!)
-    take(1, 6, ...after!)
-    for (const [term, version] of [
-      [1, 5],
-      [1, 6],
-      [0, 9],
-    ] as const) {
-      expect(take(term, version, ...before!)).toEqual([undefined])
-      expect(reader.members).toHaveLength(2)
-    }
-    take(2, 1, ...before!)
-    expect(reader.members).toHaveLength(3)
   })
 })

@@ -9,7 +9,8 @@ import { readMessage, writeMessage } from '../../src/core/messages.js'
 import { defaultSubnet, formatSubnet, hostAddress, memberAddress6 } from '../../src/core/overlay.js'
 import { PuzzleSolver, puzzleOf, solvedBits, withSolution } from '../../src/core/puzzle.js'
 import { defaultRoomId } from '../../src/core/room-id.js'
-import { writeRoster } from '../../src/core/roster.js'
+import { type RosterNumber, writeRoster } from '../../src/core/roster.js'
+import { NoLink, writeChange } from '../../src/core/roster-change.js'
 import {
   beaconKey,
   openBeacon,
@@ -109,15 +110,31 @@ describe('the test vectors of the protocol', () => {
   })
 
   it('hold for the roster', () => {
-    const members = [
+    const [alice, bob] = [
       { publicKey: host.publicKey, name: 'alice', address: '10.90.0.1', online: true },
       { publicKey: guest.publicKey, name: 'bob', address: '10.90.0.2', online: true },
     ]
-    const number = { term: 1, version: 2 }
-    const roster = writeRoster(crypto.signer(host.secretKey), room, { ...number, members })
-    expect(vectors.replace(/\s/g, '')).toContain(hex(roster))
-    const [piece] = fragmentRoster(number, roster)
+    const sign = crypto.signer(host.secretKey)
+    const [first, second] = [1, 2].map((version) => ({ term: 1, version })) as [RosterNumber, RosterNumber]
+    const begun = writeChange(crypto, sign, room, {
+      ...first,
+      previous: NoLink,
+      members: [{ ...alice, removed: false }],
+    })
+    const change = writeChange(crypto, sign, room, {
+      ...second,
+      previous: begun.link,
+      members: [{ ...bob, removed: false }],
+    })
+    const roster = writeRoster(sign, room, { ...second, link: change.link, members: [alice, bob] })
+    const written = vectors.replace(/\s/g, '')
+    expect(written).toContain(hex(begun.link))
+    expect(written).toContain(hex(change.bytes))
+    expect(written).toContain(hex(roster))
+    const [piece] = fragmentRoster(second, roster)
     expect(hex(writeControl(piece!))).toBe(`02000000010000000200000001${hex(roster)}`)
-    expect(hex(writeControl({ type: 'state', number }))).toBe('030000000100000002')
+    expect(hex(writeControl({ type: 'roster-change', bytes: change.bytes }))).toBe(`0a${hex(change.bytes)}`)
+    expect(hex(writeControl({ type: 'state', number: second }))).toBe('030000000100000002')
+    expect(hex(writeControl({ type: 'roster-receipt', number: second }))).toBe('0c0000000100000002')
   })
 })

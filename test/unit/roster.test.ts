@@ -20,7 +20,8 @@ const member = (name: string, online = true): Roster['members'][number] => ({
   address: '10.7.200.3',
   online,
 })
-const roster: Roster = { term: 3, version: 7, members: [member('alice'), member('Zoë ☃', false)] }
+const link = random.bytes(32)
+const roster: Roster = { term: 3, version: 7, link, members: [member('alice'), member('Zoë ☃', false)] }
 
 describe('a roster', () => {
   const bytes = writeRoster(crypto.signer(host.secretKey), room, roster)
@@ -59,7 +60,7 @@ describe('a roster', () => {
     const members = Array.from({ length: MaxRosterMembers }, (_, index) =>
       member(`${'☃'.repeat(30)}${index % 9}`),
     )
-    const whole = writeRoster(crypto.signer(host.secretKey), room, { term: 1, version: 1, members })
+    const whole = writeRoster(crypto.signer(host.secretKey), room, { term: 1, version: 1, link, members })
     const fragments = fragmentRoster({ term: 1, version: 1 }, whole)
     const datagrams = fragments.map(writeControl)
     expect(Math.max(...datagrams.map((datagram) => datagram.length))).toBeLessThanOrEqual(1232)
@@ -79,6 +80,8 @@ describe('control messages', () => {
     { type: 'leave' },
     { type: 'leave-ack' },
     { type: 'search' },
+    { type: 'roster-change', bytes: Uint8Array.of(1, 2, 3) },
+    { type: 'roster-receipt', number: { term: 4, version: 5 } },
   ] as const)('come back as they were written: $type', (message) => {
     expect(readControl(writeControl(message))).toEqual(message)
   })
@@ -90,6 +93,8 @@ describe('control messages', () => {
     [6, 0],
     [3, 0],
     [4, 0],
+    [12, 0],
+    [10, ...new Array<number>(1001).fill(0)],
     [2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 1, 9],
     [2, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 255, 255, 9],
   ])('are refused in any other form: %j', (...bytes) => {

@@ -3,6 +3,7 @@ import type { Weakening } from '../weakening.js'
 
 const device = 'unit/wireguard-device.test.ts'
 const roster = 'unit/roster.test.ts'
+const chain = 'unit/roster-chain.test.ts'
 const overlay = 'unit/overlay.test.ts'
 const stack = 'unit/ip-stack.test.ts'
 const members = 'unit/hostile-member.test.ts'
@@ -81,11 +82,59 @@ export const member: readonly Weakening[] = [
     attack: [roster, 'a roster > is refused from another host, for another room, changed or cut'],
   },
   {
+    rule: 'a change is signed by the host, for the room',
+    source: 'core/roster-change.ts',
+    defence: 'if (!crypto.verify(signed, bytes.subarray(end), hostKey)) {',
+    weakened: 'if (false) {',
+    attack: [chain, 'a guest refuses > a change that the host has not signed'],
+  },
+  {
+    rule: 'a change names its room',
+    source: 'core/roster-change.ts',
+    defence: 'return concatenate(utf8(`${Context}${room}\\n`), body)',
+    weakened: 'return concatenate(utf8(`${Context}`), body)',
+    attack: [chain, 'a guest refuses > a change of another room, or one with a name that is none'],
+  },
+  {
     rule: 'an older roster, replayed, changes nothing',
     source: 'room/roster-reader.ts',
-    defence: ' || (this.#roster !== undefined && !isNewer(roster, this.#roster))',
+    defence: 'if (held !== undefined && !isNewer(roster, held)) return this.#judge(now, held, roster)',
     weakened: '',
-    attack: [members, 'a reader of rosters > takes none that is older than what it has'],
+    attack: [
+      chain,
+      'a guest refuses > a whole roster that is older than what it has, once it cannot have been under way',
+    ],
+  },
+  {
+    rule: 'a change of an earlier term is refused',
+    source: 'room/roster-reader.ts',
+    defence: "if (change.term < held.term) return this.#refuse('roster-rolled-back')",
+    weakened: '',
+    attack: [chain, 'a guest refuses > anything of a term before the one that it has'],
+  },
+  {
+    rule: 'no number is used for two changes',
+    source: 'room/roster-reader.ts',
+    defence: "if (known !== undefined && known !== toHex(link)) return this.#refuse('roster-forked')",
+    weakened: '',
+    attack: [chain, 'a guest refuses > a second change with a number that it has seen'],
+  },
+  {
+    rule: 'a change follows on what is there',
+    source: 'room/roster-reader.ts',
+    defence: "if (toHex(change.previous) !== toHex(held.link)) return this.#refuse('roster-forked')",
+    weakened: '',
+    attack: [chain, 'a guest refuses > a change that follows on another history than its own'],
+  },
+  {
+    rule: 'a whole roster does not contradict the one that is there',
+    source: 'room/roster-reader.ts',
+    defence: "      return this.#refuse('roster-forked')\n    if (isHeld)",
+    weakened: '      return Nothing\n    if (isHeld)',
+    attack: [
+      chain,
+      'a guest refuses > a whole roster that has the number of another, or its link and other members',
+    ],
   },
   {
     rule: 'names on a roster are names',
