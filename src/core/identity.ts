@@ -26,8 +26,8 @@ const NameBytesMax = 128
 
 /**
  * What is wrong with a display name, as the end of a sentence, or undefined where nothing is. Names are 1 to
- * 32 characters without control characters, newlines, `:` or a leading `*`, so that no name can pass for
- * an event or for another's line (docs/protocol.md, Names).
+ * 32 characters, some of which show, without control characters, newlines, `:` or a leading `*`, so that no name
+ * can pass for an event or for another's line (docs/protocol.md, Names).
  */
 export function nameProblem(name: string): string | undefined {
   const characters = Array.from(name).length
@@ -35,6 +35,7 @@ export function nameProblem(name: string): string | undefined {
     return 'a name has 1 to 32 characters'
   }
   if (/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Co}]/u.test(name)) return 'a name has no control characters'
+  if (/^[\p{Default_Ignorable_Code_Point}\p{White_Space}\u2800]*$/u.test(name)) return 'a name can be seen'
   if (name.includes(':')) return 'a name has no colon'
   if (name.startsWith('*')) return 'a name does not begin with an asterisk'
   if (name.trim() !== name) return 'a name does not begin or end with a space'

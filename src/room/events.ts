@@ -21,6 +21,8 @@ export type RoomEvent =
       readonly name: string
       readonly address: string
       readonly key: string
+      /** Another member's name that this one's can be taken for. */
+      readonly looksLike?: string
     }
   | {
       readonly event: 'path'
@@ -38,12 +40,20 @@ export type RoomEvent =
       readonly late?: true
     }
   /** Somebody asks the host to be let in. */
-  | { readonly event: 'asks'; readonly name: string; readonly key: string; readonly remote: string }
+  | {
+      readonly event: 'asks'
+      readonly name: string
+      readonly key: string
+      readonly remote: string
+      readonly looksLike?: string
+    }
   /** The guest is not in yet: the host's user is asked. */
   | { readonly event: 'waiting'; readonly for: 'approval' }
   | { readonly event: 'delivered'; readonly id: string }
   | { readonly event: 'refused'; readonly code: string; readonly message: string }
   | { readonly event: 'error'; readonly code: string; readonly message: string }
+  /** Something to look at; nothing has failed. */
+  | { readonly event: 'warning'; readonly code: string; readonly message: string }
   | { readonly event: 'left' }
 
 /** The kind of a path's remote candidate (RFC 8445), and gonet's own: mapped, predicted, relay by a member. */

@@ -244,8 +244,8 @@ export class GuestRoom extends MemberMachine {
     this.#sendToHost(now, { type: 'chat', payload })
   }
 
-  protected addressOf(author: Uint8Array): string | undefined {
-    return this.#roster.member(author)?.address
+  protected memberOf(author: Uint8Array): RosterMember | undefined {
+    return this.#roster.member(author)
   }
 
   protected get isFarewellHeard(): boolean {
@@ -472,8 +472,7 @@ export class GuestRoom extends MemberMachine {
   }
 
   #announce(member: RosterMember, state: 'joined' | 'left'): void {
-    const { name, address, publicKey } = member
-    this.events.push({ event: 'member', state, name, address, key: formatKey(publicKey) })
+    this.events.push(this.#roster.eventOf(state, member))
   }
 
   #handleControl(now: number, attempt: Attempt, message: ControlMessage): void {
@@ -523,6 +522,7 @@ export class GuestRoom extends MemberMachine {
   }
 
   #takeRoster(now: number, message: RosterFragment | RosterStep): void {
+    const { name, room } = this.#options
     const hostKey = this.#current?.beacon.publicKey
     const changed = hostKey && this.#roster.take(now, hostKey, message)
     if (hostKey === undefined || changed === undefined) return
@@ -533,7 +533,6 @@ export class GuestRoom extends MemberMachine {
       this.#guest.forgetInvite()
       this.giveUpAt = undefined
       this.#hostOnline = true
-      const { room } = this.#options
       const address = this.#current?.welcome?.peer ?? ''
       this.events.push({ event: 'joined', room, address, host: host?.name ?? '' })
       this.#pin(hostKey)
@@ -543,6 +542,7 @@ export class GuestRoom extends MemberMachine {
       // Whether the host is there shows by its tunnel.
       if (member !== host) this.#announce(member, member.online ? 'joined' : 'left')
     }
+    this.#roster.tellOwnName(name)
   }
 
   /** Remembers the host's key, as ssh does: another one is not taken later. And where the room is found. */

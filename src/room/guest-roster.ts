@@ -1,13 +1,12 @@
 /** Who is in a guest's room, as its host says, and what the guest says to the host about that. */
 import type { Counters } from '../core/bounded.js'
-import { formatKey } from '../core/identity.js'
 import { earliest } from '../core/machine.js'
-import { memberAddress6 } from '../core/overlay.js'
 import type { Crypto } from '../core/ports.js'
 import type { RoomId } from '../core/room-id.js'
 import { isNewer, type RosterMember, type RosterNumber } from '../core/roster.js'
 import type { ControlMessage, RosterFragment, RosterStep } from './control.js'
 import type { RoomEvent } from './events.js'
+import { memberEvent, memberList } from './member-list.js'
 import type { Member } from './room.js'
 import { type RosterFault, RosterReader } from './roster-reader.js'
 
@@ -48,6 +47,8 @@ export class GuestRoster {
   #receiptAt: number | undefined
   #askedAt = -Infinity
   #changedAt = 0
+  /** As it was told. */
+  #ownName: string | undefined
 
   constructor(options: GuestRosterOptions) {
     this.#options = options
@@ -56,10 +57,7 @@ export class GuestRoster {
 
   get members(): readonly Member[] {
     const { crypto, room } = this.#options
-    return this.#reader.members.map(({ publicKey, name, address, online }, index) => {
-      const address6 = memberAddress6(crypto, room, publicKey)
-      return { name, key: formatKey(publicKey), address, address6, online, host: index === 0 }
-    })
+    return memberList(crypto, room, this.#reader.members)
   }
 
   /** Undefined before there is a roster. */
@@ -69,6 +67,21 @@ export class GuestRoster {
 
   member(publicKey: Uint8Array): RosterMember | undefined {
     return this.#reader.member(publicKey)
+  }
+
+  /** What is told of a member that comes or goes. */
+  eventOf(state: 'joined' | 'left', member: RosterMember): RoomEvent {
+    return memberEvent(state, member, this.#reader.members)
+  }
+
+  /** Tells a member that another has its name, and so what it is called itself. */
+  tellOwnName(wanted: string): void {
+    const name = this.member(this.#options.self)?.name
+    if (name === undefined || name === this.#ownName) return
+    this.#ownName = name
+    if (name === wanted) return
+    const message = `Another member has the name ${wanted}: the others see you as ${name}`
+    this.#options.tell({ event: 'warning', code: 'name-taken', message })
   }
 
   /** Says which roster is here, and goes on doing so: a sign of life, which asks for what is newer. */

@@ -36,7 +36,9 @@ import { type ControlMessage, isControlPacket } from './control.js'
 import { findMember, type Named } from './find-member.js'
 import { type HostMember, HostMembers } from './host-members.js'
 import { HostTunnels, type Tunnel } from './host-tunnels.js'
+import { memberEvent, memberList, namesake } from './member-list.js'
 import { MemberMachine } from './member-machine.js'
+import { MemberNames } from './member-names.js'
 import { readReachability } from './reachability.js'
 import type { Member } from './room.js'
 import {
@@ -72,6 +74,7 @@ export class HostRoom extends MemberMachine {
   readonly #options: HostRoomOptions
   readonly #host: Host
   readonly #pool: AddressPool
+  readonly #names: MemberNames
   readonly #requests: AddressRequests | undefined
   readonly #register: AdmissionRegister
   readonly #admission: HostAdmission
@@ -122,6 +125,7 @@ export class HostRoom extends MemberMachine {
     this.#address = address
     this.#tunnels = new HostTunnels(this.underlay)
     this.#pool = new AddressPool(subnet, store)
+    this.#names = new MemberNames(store, name)
     this.#register = new AdmissionRegister(store, wall)
     this.#admission = new HostAdmission({ crypto, kind: admission, allow, register: this.#register })
     this.#invites = invites
@@ -138,19 +142,7 @@ export class HostRoom extends MemberMachine {
   }
 
   get members(): readonly Member[] {
-    const { crypto, identity, name, room } = this.#options
-    const host: Member = {
-      name,
-      key: formatKey(identity.publicKey),
-      address: this.#address,
-      address6: memberAddress6(crypto, room, identity.publicKey),
-      online: true,
-      host: true,
-    }
-    const guests = this.#members.all.map(({ name: guest, key, address, address6, tunnel }) => {
-      return { name: guest, key, address, address6, online: tunnel !== undefined, host: false }
-    })
-    return [host, ...guests]
+    return memberList(this.#options.crypto, this.#options.room, this.#rosterMembers())
   }
 
   handleAdapterState(_now: number, adapter: string, state: AdapterState): void {
@@ -284,7 +276,8 @@ export class HostRoom extends MemberMachine {
         this.#tunnelDown(now, tunnel)
         break
       case 'path': {
-        const told = tunnel.paths.next(tunnel.name, event)
+        const name = this.#members.get(toBase64(tunnel.publicKey))?.name ?? tunnel.name
+        const told = tunnel.paths.next(name, event)
         if (told !== undefined) this.events.push(told)
       }
     }
@@ -294,8 +287,8 @@ export class HostRoom extends MemberMachine {
     this.#sendTo(now, neighbour, { type: 'chat', payload })
   }
 
-  protected addressOf(author: Uint8Array): string | undefined {
-    return this.#members.get(toBase64(author))?.address
+  protected memberOf(author: Uint8Array): HostMember | undefined {
+    return this.#members.get(toBase64(author))
   }
 
   protected get isFarewellHeard(): boolean {
@@ -519,11 +512,13 @@ export class HostRoom extends MemberMachine {
         break
       case 'asks': {
         const remote = this.underlay.remoteOf(id)
+        const looksLike = tunnel && namesake(name, tunnel.publicKey, this.#rosterMembers())
         this.events.push({
           event: 'asks',
           name,
           key,
           remote: remote === undefined ? '' : formatSocketAddress(remote),
+          ...(looksLike && { looksLike }),
         })
         break
       }
@@ -560,8 +555,9 @@ export class HostRoom extends MemberMachine {
   }
 
   #admit(now: number, tunnel: Tunnel): void {
-    const { publicKey, name, address } = tunnel
+    const { publicKey, address } = tunnel
     const key = toBase64(publicKey)
+    const name = this.#names.claim(key, tunnel.name, (other) => this.#members.get(other) !== undefined)
     const member = this.#members.get(key) ?? this.#members.add(now, key, this.#address6(publicKey), tunnel)
     if (member === undefined) {
       this.#removeTunnel(now, tunnel)
@@ -571,7 +567,7 @@ export class HostRoom extends MemberMachine {
     Object.assign(member, { tunnel, name, address, heardAt: now })
     if (before !== undefined) this.#removeTunnel(now, before)
     this.underlay.assignAddresses(tunnel.id, [address, member.address6])
-    this.#commitAddress(now, publicKey)
+    this.#keepMember(now, publicKey)
     const { subnet } = this.#options
     const number = this.#pool.numberOf(publicKey)
     if (number !== undefined) this.#requests?.keep(publicKey, name, { subnet, number })
@@ -579,7 +575,7 @@ export class HostRoom extends MemberMachine {
     // A rejoined member may have lost what it had: sync with it begins anew.
     this.chat.addNeighbour(now, key, publicKey)
     this.#roster.change(now)
-    if (before === undefined) this.events.push({ event: 'member', state: 'joined', name, address, key })
+    if (before === undefined) this.events.push(memberEvent('joined', member, this.#rosterMembers()))
   }
 
   #tunnelDown(now: number, tunnel: Tunnel): void {
@@ -596,12 +592,11 @@ export class HostRoom extends MemberMachine {
   }
 
   #memberGone(now: number, member: HostMember): void {
-    const { key, name, address } = member
     member.tunnel = undefined
     this.#requests?.release(member.publicKey)
-    this.chat.removeNeighbour(now, key)
+    this.chat.removeNeighbour(now, member.key)
     this.#roster.change(now)
-    this.events.push({ event: 'member', state: 'left', name, address, key })
+    this.events.push(memberEvent('left', member, this.#rosterMembers()))
   }
 
   #removeTunnel(now: number, tunnel: Tunnel): void {
@@ -618,10 +613,11 @@ export class HostRoom extends MemberMachine {
     }
   }
 
-  /** A disk that fails costs the member its address at the next start of the host, and nobody the room. */
-  #commitAddress(now: number, publicKey: Uint8Array): void {
+  /** A disk that fails costs the member its address and name at the next start of the host, and nobody the room. */
+  #keepMember(now: number, publicKey: Uint8Array): void {
     try {
       this.#pool.commit(now, publicKey)
+      this.#names.save()
     } catch (error) {
       if (!(error instanceof GonetError)) throw error
       this.events.push(storeFailed(error))

@@ -258,8 +258,8 @@ export abstract class MemberMachine implements RoomMachine {
   protected abstract sendChat(now: number, neighbour: string, payload: Uint8Array): void
   /** Whether a peer is in the room, so that IP packets may go to it. */
   protected abstract mayReach(peer: string): boolean
-  /** An author's overlay address; undefined where it is not on the roster. */
-  protected abstract addressOf(author: Uint8Array): string | undefined
+  /** Who an author is by the roster; undefined where it is not on it. */
+  protected abstract memberOf(author: Uint8Array): Pick<Member, 'name' | 'address'> | undefined
   /** Whether nobody is left to say goodbye to. */
   protected abstract get isFarewellHeard(): boolean
   protected abstract sayFarewell(now: number): void
@@ -312,7 +312,10 @@ export abstract class MemberMachine implements RoomMachine {
   #tell(): void {
     if (!this.chat.isKept) return
     for (let event = this.chat.pollEvent(); event !== undefined; event = this.chat.pollEvent()) {
-      const told = roomEventOf(event, (author) => this.addressOf(author))
+      const told = roomEventOf(event, {
+        memberOf: (author) => this.memberOf(author),
+        names: () => this.members.map(({ name }) => name),
+      })
       if (told !== undefined) this.events.push(told)
     }
   }

@@ -14,6 +14,8 @@ export interface Member {
   readonly address6: string
   readonly online: boolean
   readonly host: boolean
+  /** Another member's name that this one's can be taken for. */
+  readonly looksLike?: string
 }
 
 export interface Ping {

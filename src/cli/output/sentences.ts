@@ -39,7 +39,11 @@ export function sentences(event: Sentence, verbosity: Verbosity): string[] {
     case 'member':
       if (isQuiet) return []
       return [
-        safeLine(event.state === 'joined' ? `${event.name} joined (${event.address})` : `${event.name} left`),
+        safeLine(
+          event.state === 'joined'
+            ? `${event.name} joined (${event.address})${lookAlikeClause(event.looksLike)}`
+            : `${event.name} left`,
+        ),
       ]
     case 'path':
       if (isQuiet) return []
@@ -47,7 +51,7 @@ export function sentences(event: Sentence, verbosity: Verbosity): string[] {
     case 'asks': {
       const from = event.remote === '' ? '' : `, from ${event.remote}`
       return [
-        `${event.name} asks to be let in (key ${event.key}${from})`,
+        `${event.name} asks to be let in (key ${event.key}${from})${lookAlikeClause(event.looksLike)}`,
         `let them in with /approve ${event.name}, or not with /deny ${event.name}`,
       ].map(safeLine)
     }
@@ -59,9 +63,15 @@ export function sentences(event: Sentence, verbosity: Verbosity): string[] {
       return [safeLine(`refused: ${event.message} (${event.code})`)]
     case 'error':
       return [safeLine(`error: ${event.message} (${event.code})`)]
+    case 'warning':
+      return [safeLine(`warning: ${event.message} (${event.code})`)]
     case 'left':
       return isQuiet ? [] : ['left']
   }
+}
+
+function lookAlikeClause(other: string | undefined): string {
+  return other === undefined ? '' : `; beware, the name looks like that of ${other}`
 }
 
 /** What stands before a message that came after later ones. */

@@ -4,6 +4,8 @@ import type { Weakening } from '../weakening.js'
 const device = 'unit/wireguard-device.test.ts'
 const roster = 'unit/roster.test.ts'
 const chain = 'unit/roster-chain.test.ts'
+const names = 'unit/member-names.test.ts'
+const rosters = 'sim/roster.test.ts'
 const overlay = 'unit/overlay.test.ts'
 const stack = 'unit/ip-stack.test.ts'
 const members = 'unit/hostile-member.test.ts'
@@ -142,6 +144,45 @@ export const member: readonly Weakening[] = [
     defence: ' || nameProblem(name) !== undefined',
     weakened: '',
     attack: [roster, 'a roster > is refused with a bad name, or bytes too many, though the host signed it'],
+  },
+  {
+    rule: 'no two members have the same name',
+    source: 'room/member-names.ts',
+    defence: 'if (!isHosts && (owner === undefined || owner === key)) return name',
+    weakened: 'return name',
+    attack: [names, 'the names of members > are unique: who comes later gets a number'],
+  },
+  {
+    rule: 'who writes is called what the roster says',
+    source: 'room/chat-events.ts',
+    defence: 'const from = member?.name ?? (isAnothers ? `${name} (not here)` : name)',
+    weakened: 'const from = isAnothers ? `${name} (not here)` : name',
+    attack: [
+      rosters,
+      'names in a room > are unique, stay with the key, and are the same for everybody and in the chat',
+    ],
+  },
+  {
+    rule: 'who has left passes for nobody who is there',
+    source: 'room/chat-events.ts',
+    defence: '(isAnothers ? `${name} (not here)` : name)',
+    weakened: 'name',
+    attack: [rosters, 'names in a room > of somebody who has left pass for nobody who is there'],
+  },
+  {
+    rule: 'names that look alike are marked',
+    source: 'core/look-alike.ts',
+    defence: 'Array.from(visible, (character) => Prototype.get(character) ?? character.toLowerCase())',
+    weakened: 'Array.from(visible)',
+    attack: [rosters, 'names in a room > that look alike are marked for everybody'],
+  },
+  {
+    rule: 'a name can be seen',
+    source: 'core/identity.ts',
+    defence:
+      "if (/^[\\p{Default_Ignorable_Code_Point}\\p{White_Space}\\u2800]*$/u.test(name)) return 'a name can be seen'",
+    weakened: '',
+    attack: [rosters, 'names in a room > do not get in as "\u3164"'],
   },
   {
     rule: 'names have no control characters',
