@@ -129,6 +129,7 @@ export class GuestRoom extends MemberMachine {
       room,
       self: identity.publicKey,
       counters: this.counters,
+      store,
       send: (now, message) => this.#sendToHost(now, message),
       tell: (event) => this.events.push(event),
     })
@@ -542,7 +543,7 @@ export class GuestRoom extends MemberMachine {
       // Whether the host is there shows by its tunnel.
       if (member !== host) this.#announce(member, member.online ? 'joined' : 'left')
     }
-    this.#roster.tellOwnName(name)
+    this.#roster.warn(name, changed)
   }
 
   /** Remembers the host's key, as ssh does: another one is not taken later. And where the room is found. */

@@ -1,12 +1,16 @@
 /** Who is in a guest's room, as its host says, and what the guest says to the host about that. */
 import type { Counters } from '../core/bounded.js'
+import { GonetError } from '../core/errors.js'
+import { formatKey } from '../core/identity.js'
 import { earliest } from '../core/machine.js'
-import type { Crypto } from '../core/ports.js'
+import type { Crypto, Store } from '../core/ports.js'
 import type { RoomId } from '../core/room-id.js'
 import { isNewer, type RosterMember, type RosterNumber } from '../core/roster.js'
+import { storeFailed } from './chat-events.js'
 import type { ControlMessage, RosterFragment, RosterStep } from './control.js'
 import type { RoomEvent } from './events.js'
 import { memberEvent, memberList } from './member-list.js'
+import { MemberPins } from './member-pins.js'
 import type { Member } from './room.js'
 import { type RosterFault, RosterReader } from './roster-reader.js'
 
@@ -34,6 +38,8 @@ export interface GuestRosterOptions {
   /** This member's key. */
   readonly self: Uint8Array
   readonly counters: Counters
+  /** This guest's own for the room. */
+  readonly store: Store
   /** Sends to the host. */
   readonly send: (now: number, message: ControlMessage) => void
   readonly tell: (event: RoomEvent) => void
@@ -42,6 +48,7 @@ export interface GuestRosterOptions {
 export class GuestRoster {
   readonly #options: GuestRosterOptions
   readonly #reader: RosterReader
+  readonly #pins: MemberPins
   readonly #faults = new Set<RosterFault>()
   #stateAt: number | undefined
   #receiptAt: number | undefined
@@ -53,6 +60,7 @@ export class GuestRoster {
   constructor(options: GuestRosterOptions) {
     this.#options = options
     this.#reader = new RosterReader(options)
+    this.#pins = new MemberPins(options.store)
   }
 
   get members(): readonly Member[] {
@@ -74,14 +82,20 @@ export class GuestRoster {
     return memberEvent(state, member, this.#reader.members)
   }
 
-  /** Tells a member that another has its name, and so what it is called itself. */
-  tellOwnName(wanted: string): void {
-    const name = this.member(this.#options.self)?.name
-    if (name === undefined || name === this.#ownName) return
-    this.#ownName = name
-    if (name === wanted) return
-    const message = `Another member has the name ${wanted}: the others see you as ${name}`
-    this.#options.tell({ event: 'warning', code: 'name-taken', message })
+  /**
+   * Points out what is odd about names: that another has the one that this member wanted, and that somebody has come
+   * under a name that was another's before.
+   * @param come those that have come, or gone
+   */
+  warn(wanted: string, come: readonly RosterMember[]): void {
+    this.#tellOwnName(wanted)
+    for (const { name, online, publicKey } of come) if (online) this.#checkPin(name, formatKey(publicKey))
+    try {
+      this.#pins.save()
+    } catch (error) {
+      if (!(error instanceof GonetError)) throw error
+      this.#options.tell(storeFailed(error))
+    }
   }
 
   /** Says which roster is here, and goes on doing so: a sign of life, which asks for what is newer. */
@@ -140,5 +154,24 @@ export class GuestRoster {
     if (this.#faults.has(code)) return
     this.#faults.add(code)
     this.#options.tell({ event: 'error', code, message: FaultTexts[code] })
+  }
+
+  #tellOwnName(wanted: string): void {
+    const name = this.member(this.#options.self)?.name
+    if (name === undefined || name === this.#ownName) return
+    this.#ownName = name
+    if (name === wanted) return
+    const message = `Another member has the name ${wanted}: the others see you as ${name}`
+    this.#options.tell({ event: 'warning', code: 'name-taken', message })
+  }
+
+  #checkPin(name: string, key: string): void {
+    const { room } = this.#options
+    const pinned = this.#pins.check(name, key)
+    if (pinned === undefined) return
+    const message =
+      `${name} has another key than before (${key}, before it was ${pinned}): it may be somebody else. ` +
+      `To trust it, take the name out of joined/${room}/data/${MemberPins.storeName} in the state folder`
+    this.#options.tell({ event: 'warning', code: 'member-key-changed', message })
   }
 }

@@ -1,5 +1,6 @@
 /** What the members of a room are called, and how that looks to the others. */
 import { describe, expect, it } from 'vitest'
+import { GonetError } from '../../src/core/errors.js'
 import { formatKey } from '../../src/core/identity.js'
 import { GuestRoom } from '../../src/room/guest-room.js'
 import { Calm, type SimulatedMember, Storm } from './simulated-internet.js'
@@ -91,6 +92,48 @@ describe('names in a room', () => {
       expect([host.of('member'), guest.of('joined')]).toEqual([[], []])
     },
   )
+})
+
+describe('a guest', () => {
+  it('points out who comes under a name that was another’s before, once, over restarts of its own', () => {
+    const simulated = new SimulatedRoom('pins', Calm)
+    const { internet } = simulated
+    const host = simulated.startHost()
+    const [first, , bob] = join(simulated, { one: 'anna', other: 'carl', two: 'bob' })
+    expect(first!.of('warning')).toEqual([])
+    internet.kill(first!)
+    internet.input(bob!, (machine, now) => machine.leave(now))
+    internet.run(2000)
+    internet.kill(host)
+    // The host remembers no names any more, or lies.
+    simulated.disk('host').remove('names')
+    simulated.startHost()
+    const [again] = join(simulated, { one: 'anna', three: 'bob' })
+    internet.run(3000)
+    const warnings = again!.of('warning')
+    expect(warnings.map(({ code }) => code)).toEqual(['member-key-changed'])
+    expect(warnings[0]?.message).toContain(formatKey(simulated.identity('two').publicKey))
+    expect(warnings[0]?.message).toContain(formatKey(simulated.identity('three').publicKey))
+    expect(warnings[0]?.message).not.toMatch(/\n/)
+    expect(namesAt(again!)).toContain('bob')
+    internet.kill(again!)
+    const [third] = join(simulated, { one: 'anna' })
+    expect(third!.of('warning')).toHaveLength(1)
+  })
+
+  it('goes on where its disk is full, and says so', () => {
+    const simulated = new SimulatedRoom('full disk', Calm)
+    simulated.startHost()
+    const disk = simulated.disk('one')
+    const write = disk.write.bind(disk)
+    disk.write = (name, bytes) => {
+      if (name === 'members') throw new GonetError('store-failed', 'the disk is full')
+      write(name, bytes)
+    }
+    const [guest] = join(simulated, { one: 'anna' })
+    expect(guest!.of('error')).toMatchObject([{ code: 'store-failed' }])
+    expect(guest!.machine.ended).toBeUndefined()
+  })
 })
 
 it('a roster is the same for all under loss and reordering, with members that come and go', () => {

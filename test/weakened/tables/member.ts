@@ -170,6 +170,16 @@ export const member: readonly Weakening[] = [
     attack: [rosters, 'names in a room > of somebody who has left pass for nobody who is there'],
   },
   {
+    rule: 'another key under a known name is pointed out',
+    source: 'room/member-pins.ts',
+    defence: 'return isNews ? pinned : undefined',
+    weakened: 'return undefined',
+    attack: [
+      rosters,
+      'a guest > points out who comes under a name that was another’s before, once, over restarts of its own',
+    ],
+  },
+  {
     rule: 'names that look alike are marked',
     source: 'core/look-alike.ts',
     defence: 'Array.from(visible, (character) => Prototype.get(character) ?? character.toLowerCase())',
