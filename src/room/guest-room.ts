@@ -543,7 +543,7 @@ export class GuestRoom extends MemberMachine {
       // Whether the host is there shows by its tunnel.
       if (member !== host) this.#announce(member, member.online ? 'joined' : 'left')
     }
-    this.#roster.warn(name, changed)
+    this.#roster.warn(now, name, changed)
   }
 
   /** Remembers the host's key, as ssh does: another one is not taken later. And where the room is found. */

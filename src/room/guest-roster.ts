@@ -23,6 +23,8 @@ const SettledStateIntervalMs = 10_000
 const StateRepeatMs = 250
 /** Of steps that come together, one receipt is sent. */
 const ReceiptMs = 20
+/** New pins are on disk after that: where many come, each is not worth a write. */
+const SaveMs = 2000
 /** Asked for more often than that, the host does not answer. */
 const AskMs = 200
 
@@ -53,6 +55,8 @@ export class GuestRoster {
   #stateAt: number | undefined
   #receiptAt: number | undefined
   #askedAt = -Infinity
+  #savedAt = -Infinity
+  #saveAt: number | undefined
   #changedAt = 0
   /** As it was told. */
   #ownName: string | undefined
@@ -87,15 +91,11 @@ export class GuestRoster {
    * under a name that was another's before.
    * @param come those that have come, or gone
    */
-  warn(wanted: string, come: readonly RosterMember[]): void {
+  warn(now: number, wanted: string, come: readonly RosterMember[]): void {
     this.#tellOwnName(wanted)
     for (const { name, online, publicKey } of come) if (online) this.#checkPin(name, formatKey(publicKey))
-    try {
-      this.#pins.save()
-    } catch (error) {
-      if (!(error instanceof GonetError)) throw error
-      this.#options.tell(storeFailed(error))
-    }
+    this.#saveAt ??= Math.max(now, this.#savedAt + SaveMs)
+    if (now >= this.#saveAt) this.#savePins(now)
   }
 
   /** Says which roster is here, and goes on doing so: a sign of life, which asks for what is newer. */
@@ -143,10 +143,22 @@ export class GuestRoster {
       this.#receiptAt = undefined
       this.#options.send(now, { type: 'roster-receipt', number: this.#reader.number })
     }
+    if (now >= (this.#saveAt ?? Infinity)) this.#savePins(now)
   }
 
   pollTimeout(): number | undefined {
-    return earliest(this.#stateAt, this.#receiptAt)
+    return earliest(this.#stateAt, this.#receiptAt, this.#saveAt)
+  }
+
+  #savePins(now: number): void {
+    this.#saveAt = undefined
+    this.#savedAt = now
+    try {
+      this.#pins.save()
+    } catch (error) {
+      if (!(error instanceof GonetError)) throw error
+      this.#options.tell(storeFailed(error))
+    }
   }
 
   /** Each kind is told once: whoever repeats it would fill the screen. */

@@ -101,6 +101,7 @@ describe('a guest', () => {
     const host = simulated.startHost()
     const [first, , bob] = join(simulated, { one: 'anna', other: 'carl', two: 'bob' })
     expect(first!.of('warning')).toEqual([])
+    internet.run(2000)
     internet.kill(first!)
     internet.input(bob!, (machine, now) => machine.leave(now))
     internet.run(2000)
