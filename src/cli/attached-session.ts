@@ -82,6 +82,7 @@ const KnownEvents: Readonly<Record<RoomEvent['event'], true>> = {
   delivered: true,
   refused: true,
   error: true,
+  warning: true,
   left: true,
 }
 
