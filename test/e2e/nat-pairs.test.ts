@@ -19,6 +19,7 @@ describe.skipIf(missing.length > 0)('two members behind NATs', () => {
     ['port-restricted', 'port-restricted', 'direct'],
     ['full-cone', 'symmetric', 'direct'],
     ['cgnat', 'restricted', 'direct'],
+    ['port-restricted', 'occupying', 'direct'],
     ['symmetric', 'symmetric', 'relay'],
     ['udp-blocked', 'port-restricted', 'relay'],
     ['tcp-443', 'tcp-443', 'relay'],

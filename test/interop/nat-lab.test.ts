@@ -30,13 +30,16 @@ describe.skipIf(missing.length > 0)('a lab of NATs', () => {
   })
 
   /** mapping: one port for all destinations? filter: from whom an unsolicited packet comes through. */
-  const behaviours: Readonly<Record<string, { mapping: 'none' | 'one' | 'many'; passes: string[] }>> = {
+  const behaviours: Readonly<
+    Record<string, { mapping: 'none' | 'one' | 'many' | 'next'; passes: string[] }>
+  > = {
     open: { mapping: 'none', passes: ['otherPort', 'otherAddress'] },
     firewall: { mapping: 'none', passes: [] },
     'full-cone': { mapping: 'one', passes: ['otherPort', 'otherAddress'] },
     restricted: { mapping: 'one', passes: ['otherPort'] },
     'port-restricted': { mapping: 'one', passes: [] },
     symmetric: { mapping: 'many', passes: [] },
+    'symmetric-sequential': { mapping: 'next', passes: [] },
     cgnat: { mapping: 'one', passes: [] },
   }
 
@@ -55,6 +58,8 @@ describe.skipIf(missing.length > 0)('a lab of NATs', () => {
     ]
     if (expected.mapping === 'many')
       expect(new Set([mapping, ...others].map(({ port }) => port)).size).toBe(3)
+    else if (expected.mapping === 'next')
+      expect(others.map(({ port }) => port)).toEqual([mapping.port + 1, mapping.port + 2])
     else expect(others).toEqual([mapping, mapping])
     expect(lab.publicAddress('a') === (await addressInside())).toBe(expected.mapping === 'none')
     // Those that it has sent to are let in now, wherever they were mapped to.

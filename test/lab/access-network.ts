@@ -10,6 +10,10 @@ export const NatTypes = [
   'restricted',
   'port-restricted',
   'symmetric',
+  /** Symmetric, each mapping by the next port. */
+  'symmetric-sequential',
+  /** Port-restricted, and an unsolicited packet takes the port that its answer would leave by. */
+  'occupying',
   /** A port-restricted router behind a carrier's, which is port-restricted too. */
   'cgnat',
   /** No UDP at all, TCP as it likes. */
@@ -66,6 +70,8 @@ export class AccessNetwork {
       restricted: ['restricted'] as const,
       'port-restricted': ['port-restricted'] as const,
       symmetric: ['symmetric'] as const,
+      'symmetric-sequential': ['symmetric-sequential'] as const,
+      occupying: ['port-restricted'] as const,
     }[type]
     const names = layers.map((_, index) => `${label}-${index === layers.length - 1 ? 'router' : 'carrier'}`)
     const namespaces = await Promise.all(names.map((name) => addNamespace(lab, name)))
@@ -154,7 +160,8 @@ export class AccessNetwork {
   }
 
   async #becomeRouter(namespace: Namespace, kind: RouterKind, depth: number, layers: number): Promise<void> {
-    const { type, hairpin = false, early = 'drop', udpTimeoutSeconds = 30 } = this.#access
+    const { type, hairpin = false, udpTimeoutSeconds = 30 } = this.#access
+    const { early = type === 'occupying' ? 'occupy' : 'drop' } = this.#access
     const box = {
       namespace,
       rules: {

@@ -12,6 +12,11 @@ export type RouterKind =
   | 'port-restricted'
   /** Address- and port-dependent mapping and filtering, random ports. */
   | 'symmetric'
+  /** The same, each mapping by the next port. */
+  | 'symmetric-sequential'
+
+/** Of a router that hands them out in order. */
+const SequentialPorts = 1024
 
 export interface RouterRules {
   readonly kind: RouterKind
@@ -80,7 +85,6 @@ function natTable(rules: RouterRules): string {
       : []),
     ...(hairpin ? [`${from.inside} ${own} ${toMapping}`] : []),
   ]
-  const random = kind === 'symmetric' ? ' random,fully-random' : ''
   const table = (elements: string): string =>
     `{ type ${elements}; flags dynamic,timeout; timeout ${udpTimeoutSeconds}s; size 65535; }`
   const sent = `${to.outside} meta l4proto udp`
@@ -94,7 +98,8 @@ table ip nat {
   }
   chain postrouting {
     type nat hook postrouting priority srcnat;
-    ${to.outside} masquerade${random}
+    ${kind === 'symmetric-sequential' ? `${to.outside} meta l4proto udp masquerade to :${nextPort}` : ''}
+    ${to.outside} masquerade${kind === 'symmetric' ? ' random,fully-random' : ''}
     ${hairpin ? `${from.inside} ${to.inside} ct status dnat snat to ${publicAddress}` : ''}
   }
   chain translated {
@@ -105,3 +110,7 @@ table ip nat {
   }
 }`
 }
+
+/** One after the other, and after the last one the first again. */
+const portsInOrder = Array.from({ length: SequentialPorts }, (_, index) => `${index} : ${20_000 + index}`)
+const nextPort = `numgen inc mod ${SequentialPorts} map { ${portsInOrder.join(', ')} }`

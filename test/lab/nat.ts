@@ -25,6 +25,8 @@ export interface InternetOptions {
 }
 
 const LostMark = 1
+/** The internet counts for so many routers: what has fewer left to pass does not reach the other side. */
+const InternetHops = 10
 
 type Sides<Label extends string> = Readonly<Record<Label, NatType | Access>>
 
@@ -133,6 +135,7 @@ export class NatLab<Label extends string> {
 function internetLines(loss: number): string[] {
   return [
     forwarding,
+    `nft 'table inet distance { chain forward { type filter hook forward priority raw; ip ttl < ${InternetHops} drop; ip6 hoplimit < ${InternetHops} drop; }; }'`,
     ...Servers.ipv4.map((address) => `ip address add ${address}/32 dev lo`),
     ...Servers.ipv6.map((address) => `ip address add ${address}/128 dev lo`),
     ...(loss > 0 ? [lossLine(loss)] : []),
