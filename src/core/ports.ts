@@ -99,7 +99,8 @@ export interface UdpSocket {
   /** The bound address and port. */
   readonly local: SocketAddress
   /** Best effort, as UDP is: a failing send is counted, never thrown. */
-  send(bytes: Uint8Array, destination: SocketAddress): void
+  /** @param hops how many routers it may pass at most; as many as the system has it by default */
+  send(bytes: Uint8Array, destination: SocketAddress, hops?: number): void
   onDatagram(listener: (bytes: Uint8Array, source: SocketAddress) => void): void
   /** Idempotent. */
   close(): Promise<void>

@@ -371,7 +371,7 @@ export class Driver implements Room {
     this.handle((machine, now) => machine.handleSockets(now, open))
   }
 
-  #send({ bytes, destination }: PathDatagram): void {
+  #send({ bytes, destination, hops }: PathDatagram): void {
     if (this.#isInside(destination)) return
     if (destination.via !== undefined) {
       this.#further.send(destination.via, bytes, destination)
@@ -379,7 +379,7 @@ export class Driver implements Room {
     }
     const isV6 = destination.address.includes(':')
     const socket = this.#options.sockets.find(({ local }) => local.address.includes(':') === isV6)
-    socket?.send(bytes, destination)
+    socket?.send(bytes, destination, hops)
   }
 
   #handleRecord(adapter: string, record: SignalRecord): void {

@@ -7,6 +7,9 @@ import type { UdpSocket } from '../core/ports.js'
 /** Room for bursts: 300 guests that join at once. The kernel grants what its limits allow. */
 const BufferBytes = 2 * 1024 * 1024
 
+/** What systems let a datagram pass, which cannot be asked for. */
+const UsualHops = 64
+
 /**
  * Binds a UDP socket on all addresses of a family.
  * @param port 0 for any
@@ -49,12 +52,23 @@ class DatagramSocket implements UdpSocket {
     this.local = { address, port }
   }
 
-  send(bytes: Uint8Array, destination: SocketAddress): void {
+  send(bytes: Uint8Array, destination: SocketAddress, hops?: number): void {
     if (this.#closed !== undefined) return
+    if (hops !== undefined) this.#setHops(hops)
     try {
+      // Addresses are looked up at once, so that it is sent before this returns.
       this.#socket.send(bytes, destination.port, destination.address)
     } catch {
       // No port: whoever sends from port 0 gets no answer.
+    }
+    if (hops !== undefined) this.#setHops(UsualHops)
+  }
+
+  #setHops(hops: number): void {
+    try {
+      this.#socket.setTTL(hops)
+    } catch {
+      // A system without it sends as it always does.
     }
   }
 

@@ -16,6 +16,7 @@ import type { Crypto, KeyPair, Random, Wall } from '../core/ports.js'
 import { type Candidate, formatCandidates } from '../transports/path/candidate.js'
 import { generateCredentials, type IceCredentials } from '../transports/path/credentials.js'
 import { type PathDatagram, Paths } from '../transports/path/paths.js'
+import { OpenerLatencies } from '../transports/path/timing.js'
 import type { TurnFailure } from '../transports/turn/events.js'
 import { classifyDatagram, type DatagramKind } from '../transports/udp/demultiplexer.js'
 import type { NoiseCrypto } from '../transports/wireguard/crypto.js'
@@ -45,6 +46,8 @@ export interface UnderlayOptions {
   readonly policy?: TransportPolicy
   /** Whether loopback addresses may be candidates. */
   readonly loopback: boolean
+  /** What a record takes over the fastest backend in use, in ms; 0 by default. */
+  readonly signallingLatencyMs?: number | undefined
 }
 
 export type UnderlayEvent =
@@ -118,7 +121,10 @@ export class Underlay implements Machine<UnderlayEvent, UnderlayTransmit> {
 
   /** Where this machine is on its own networks now: they come and go. */
   setLocalAddresses(now: number, addresses: readonly SocketAddress[]): void {
-    if (this.#gathering.setLocalAddresses(now, addresses)) this.#relays.handleNetworkChange(now)
+    if (this.#gathering.setLocalAddresses(now, addresses)) {
+      this.#relays.handleNetworkChange(now)
+      this.#paths.handleNetworkChange(now)
+    }
     this.#collect(now)
   }
 
@@ -230,7 +236,13 @@ export class Underlay implements Machine<UnderlayEvent, UnderlayTransmit> {
     const { wireguard: publicKey, presharedKey } = remote
     try {
       device.addPeer(now, { id, publicKey, presharedKey, allowedAddresses: addresses.map(rangeOf) })
-      this.#paths.add(now, id, { local: ice, remote: remote.ice, remoteCandidates: remote.candidates })
+      this.#paths.add(now, id, {
+        local: ice,
+        remote: remote.ice,
+        remoteCandidates: remote.candidates,
+        // The one who begins has been found by the other already.
+        opensForMs: initiator ? 0 : OpenerLatencies * (this.#options.signallingLatencyMs ?? 0),
+      })
     } catch (error) {
       if (!(error instanceof GonetError)) throw error
       device.removePeer(now, id)

@@ -2,13 +2,21 @@
  * A whole gonet in one process: machines of rooms on a simulated internet, under a clock that jumps from one
  * deadline to the next. Everything that happens follows from the seed.
  */
-import { type Datagram, formatSocketAddress, type SocketAddress } from '../../src/core/machine.js'
+import {
+  type Datagram,
+  type Endpoint,
+  formatSocketAddress,
+  type SocketAddress,
+} from '../../src/core/machine.js'
 import type { PasswordAnswer, PasswordRequest } from '../../src/core/password-proof.js'
 import type { SignalTransmit } from '../../src/core/signal.js'
 import type { AdapterState, RecordKey, SignalRecord } from '../../src/core/signalling-adapter.js'
 import type { RoomEvent } from '../../src/room/events.js'
-import type { RoomMachine } from '../../src/room/room-machine.js'
+import type { RoomMachine, RoomTransmit } from '../../src/room/room-machine.js'
+import type { PathDatagram } from '../../src/transports/path/paths.js'
 import type { SeededRandom } from './seeded-random.js'
+import type { SimulatedAccess } from './simulated-access.js'
+import { SimulatedServers } from './simulated-servers.js'
 
 /** How the network treats datagrams. */
 export interface Weather {
@@ -33,6 +41,8 @@ export class SimulatedMember {
   address: SocketAddress
   readonly machine: RoomMachine
   readonly events: RoomEvent[] = []
+  /** What its datagrams pass; without one they come from `address`. */
+  access: SimulatedAccess | undefined
   /** IP packets that came for its programs. */
   readonly packets: Uint8Array[] = []
   password: SimulatedPassword | undefined
@@ -63,7 +73,7 @@ export class SimulatedMember {
 }
 
 /** The delay between a backend's publish and its watchers, in ms. */
-const SignallingMs = 20
+export const SignallingMs = 20
 const Backend = 'simulated'
 const PasswordMs = 400
 /** A machine that is due again and again, without time moving on, would hang whoever runs it. */
@@ -86,9 +96,12 @@ export class SimulatedInternet {
   onDatagram: (source: SocketAddress, datagram: Datagram) => void = () => undefined
   readonly #random: SeededRandom
   readonly #byAddress = new Map<string, SimulatedMember>()
+  /** Those behind NATs, by their networks' public addresses. */
+  readonly #byNetwork = new Map<string, SimulatedMember>()
   /** When each member that runs wants to wake. */
   readonly #wakes = new Map<SimulatedMember, number | undefined>()
   readonly #queue = new Schedule()
+  #servers: SimulatedServers | undefined
   /** Beacons stand; everything else is shown to who watches at the time, as MQTT does. */
   readonly #standing = new Map<string, SignalRecord>()
   readonly #watchers = new Map<string, Set<SimulatedMember>>()
@@ -104,9 +117,18 @@ export class SimulatedInternet {
     return [...this.#standing.values()]
   }
 
+  /** STUN and TURN servers for members to use. */
+  get servers(): SimulatedServers {
+    this.#servers ??= new SimulatedServers((source, destination, bytes) => {
+      this.#queue.add(this.now + this.weather.delayMs[0], () => this.#arrive(source, destination, bytes))
+    })
+    return this.#servers
+  }
+
   /** @param isBackendUp whether the member reaches the signalling backend */
   add(member: SimulatedMember, isBackendUp = true): SimulatedMember {
     this.#byAddress.set(formatSocketAddress(member.address), member)
+    if (member.access !== undefined) this.#byNetwork.set(member.access.publicAddress, member)
     this.#wakes.set(member, undefined)
     member.machine.start(this.now)
     const state: AdapterState = isBackendUp ? { state: 'up' } : { state: 'down', reason: 'out of reach' }
@@ -122,6 +144,7 @@ export class SimulatedInternet {
   /** The member is gone from one moment to the next, without a word. */
   kill(member: SimulatedMember): void {
     this.#byAddress.delete(formatSocketAddress(member.address))
+    if (member.access !== undefined) this.#byNetwork.delete(member.access.publicAddress)
     this.#wakes.delete(member)
     this.cutOff.delete(member)
     for (const watchers of this.#watchers.values()) watchers.delete(member)
@@ -187,6 +210,7 @@ export class SimulatedInternet {
       else if (sent.type === 'signal') this.#signal(member, sent.signal)
       else if (sent.type === 'password') this.#prove(member, sent.request)
       else if (sent.type === 'packet') member.packets.push(sent.bytes)
+      else this.#perform(member, sent)
     }
     for (let event = machine.pollEvent(); event !== undefined; event = machine.pollEvent()) {
       member.note(event)
@@ -213,24 +237,60 @@ export class SimulatedInternet {
     })
   }
 
-  #carry(member: SimulatedMember, { destination, bytes }: Datagram): void {
+  #perform(member: SimulatedMember, transmit: RoomTransmit): void {
+    if (transmit.type === 'open-sockets') {
+      member.access?.openSockets(transmit.ids)
+      this.#soon(member, (machine, now) => machine.handleSockets(now, transmit.ids))
+    } else if (transmit.type === 'close-sockets') {
+      member.access?.closeSockets(transmit.ids)
+    } else if (transmit.type === 'connect') {
+      const { relay } = transmit
+      this.servers.connect(member.name, (bytes) =>
+        this.#soon(member, (machine, now) =>
+          machine.handleRelayStream(now, relay, { type: 'bytes', bytes: bytes.slice() }),
+        ),
+      )
+      this.#soon(member, (machine, now) => machine.handleRelayStream(now, relay, { type: 'connected' }))
+    } else if (transmit.type === 'stream') {
+      const bytes = transmit.bytes.slice()
+      this.#queue.add(this.now + this.weather.delayMs[0], () => this.servers.handleStream(member.name, bytes))
+    }
+  }
+
+  #soon(member: SimulatedMember, call: (machine: RoomMachine, now: number) => void): void {
+    this.#queue.add(this.now + this.weather.delayMs[0], () => {
+      if (this.isRunning(member)) this.input(member, call)
+    })
+  }
+
+  #carry(member: SimulatedMember, { destination, bytes, hops }: PathDatagram): void {
     this.sent += 1
     this.onDatagram(member.address, { destination, bytes })
+    const address =
+      member.access === undefined ? member.address : member.access.outbound(this.now, destination)
+    // What may pass a few routers only has passed its own, and reaches no other's.
+    if (address === undefined || hops !== undefined) return
     const copies = this.#random.fraction() < this.weather.doubled ? 2 : 1
-    const target = formatSocketAddress(destination)
-    const { address } = member
     for (let copy = 0; copy < copies; copy += 1) {
       if (this.#random.fraction() < this.weather.loss || this.cutOff.has(member)) continue
       const [least, most] = this.weather.delayMs
       this.#queue.add(this.now + least + (most - least) * this.#random.fraction(), () => {
-        const receiver = this.#byAddress.get(target)
-        if (receiver === undefined || this.cutOff.has(receiver)) return
-        this.#deliver(address, receiver, bytes)
+        this.#arrive(address, destination, bytes)
       })
     }
   }
 
-  #deliver(source: SocketAddress, receiver: SimulatedMember, bytes: Uint8Array): void {
+  #arrive(source: SocketAddress, destination: SocketAddress, bytes: Uint8Array): void {
+    if (this.#servers?.handleDatagram(source, destination, bytes) === true) return
+    const receiver =
+      this.#byNetwork.get(destination.address) ?? this.#byAddress.get(formatSocketAddress(destination))
+    if (receiver === undefined || this.cutOff.has(receiver)) return
+    const seen =
+      receiver.access === undefined ? source : receiver.access.inbound(this.now, source, destination)
+    if (seen !== undefined) this.#deliver(seen, receiver, bytes)
+  }
+
+  #deliver(source: Endpoint, receiver: SimulatedMember, bytes: Uint8Array): void {
     // Receivers may write into what they get.
     this.input(receiver, (machine, now) => machine.handleDatagram(now, source, bytes.slice()))
   }

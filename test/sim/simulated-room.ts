@@ -11,19 +11,30 @@ import { HostRoom, type HostRoomOptions } from '../../src/room/host-room.js'
 import type { RoomMachineOptions } from '../../src/room/room-machine.js'
 import { MemoryStore } from './memory-store.js'
 import { SeededRandom } from './seeded-random.js'
+import { SimulatedAccess } from './simulated-access.js'
 import { simulatedCrypto } from './simulated-crypto.js'
 import {
+  SignallingMs,
   SimulatedInternet,
   SimulatedMember,
   type SimulatedPassword,
   type Weather,
 } from './simulated-internet.js'
+import { createNat, type NatPath } from './simulated-nat.js'
+import { relayServer } from './simulated-servers.js'
+
+/** What members are told of the internet with servers. */
+const Network = { stunServers: 2, relays: 1, signallingLatencyMs: SignallingMs }
 
 export interface AdmissionOptions extends Pick<HostRoomOptions, 'admission' | 'allow'> {
   readonly password?: SimulatedPassword
+  /** What is between the host and the internet, with STUN and TURN servers. Nothing of all that by default. */
+  readonly behind?: NatPath
 }
 
 export interface GuestOptions {
+  /** As for a host. */
+  readonly behind?: NatPath
   readonly timeoutMs?: number
   readonly isBackendUp?: boolean
   readonly hasPassword?: boolean
@@ -47,6 +58,7 @@ export class SimulatedRoom {
   readonly #hasInterfaces: boolean
   #started = 0
   #ports = 2000
+  #networks = 0
 
   /** @param options `hasInterfaces`: whether there are programs on the members' machines */
   constructor(
@@ -64,27 +76,36 @@ export class SimulatedRoom {
 
   /** Starts the host, or starts it again with what it had on disk. */
   startHost(admission: AdmissionOptions = {}): SimulatedMember {
-    const { password, ...rules } = admission
+    const { password, behind, ...rules } = admission
     const identity = identityFromSeed(this.#crypto, this.#hostSeed)
-    const address = { address: '192.0.2.1', port: 1000 }
+    const address = behind === undefined ? { address: '192.0.2.1', port: 1000 } : this.#addressBehind(behind)
     const subnet = parseSubnet('10.7.0.0/16')
-    const options = { ...this.#options('host', address), ...rules, identity, signal: ['mqtt'], subnet }
+    const options = {
+      ...this.#options('host', address),
+      ...(behind && Network),
+      ...rules,
+      identity,
+      signal: ['mqtt'],
+      subnet,
+    }
     const member = new SimulatedMember('host', address, new HostRoom(options))
     member.password = password
-    return this.internet.add(member)
+    return this.#add(member, behind)
   }
 
   /** Starts a guest; one of the same name has the same identity, and what it had on disk. */
   startGuest(name: string, options: GuestOptions = {}): SimulatedMember {
     const {
+      behind,
       hasPassword = false,
       isBackendUp = true,
       link,
       make = (each: GuestRoomOptions) => new GuestRoom(each),
     } = options
-    const address = this.#newAddress()
+    const address = behind === undefined ? this.#newAddress() : this.#addressBehind(behind)
     const machine = make({
       ...this.#options(name, address),
+      ...(behind && Network),
       identity: this.identity(name),
       timeoutMs: options.timeoutMs,
       hasPassword,
@@ -92,7 +113,7 @@ export class SimulatedRoom {
     })
     const member = new SimulatedMember(name, address, machine)
     member.password = options.password
-    return this.internet.add(member, isBackendUp)
+    return this.#add(member, behind, isBackendUp)
   }
 
   /** A guest's. */
@@ -134,6 +155,30 @@ export class SimulatedRoom {
   #named(link: string): Pick<GuestRoomOptions, 'host' | 'invite'> {
     const { hostKey, invite } = parseRoomReference(this.#crypto, link)
     return { ...(hostKey && { host: { hostKey } }), invite }
+  }
+
+  #add(member: SimulatedMember, behind: NatPath | undefined, isBackendUp = true): SimulatedMember {
+    if (behind === undefined) return this.internet.add(member, isBackendUp)
+    const { servers } = this.internet
+    const isPublic = behind !== 'no UDP' && behind.every(({ mapping }) => mapping === 'none')
+    const publicAddress = isPublic ? member.address.address : `203.0.113.${this.#networks}`
+    const nat = createNat(behind, this.#random.fork(`NAT ${this.#networks}`), publicAddress)
+    member.access = new SimulatedAccess(nat, member.address, publicAddress)
+    this.internet.add(member, isBackendUp)
+    for (const each of servers.stun)
+      this.internet.input(member, (machine, now) => machine.addStunServer(now, each))
+    const relay = relayServer(servers.turn, behind === 'no UDP' ? 'stream' : 'udp')
+    this.internet.input(member, (machine, now) => machine.addRelay(now, relay))
+    return member
+  }
+
+  #addressBehind(path: NatPath): SocketAddress {
+    this.#networks += 1
+    const isPublic = path !== 'no UDP' && path.every(({ mapping }) => mapping === 'none')
+    return {
+      address: `${isPublic ? '192.0.2' : '10.0.0'}.${100 + this.#networks}`,
+      port: 4000 + this.#networks,
+    }
   }
 
   #newAddress(): SocketAddress {

@@ -16,15 +16,17 @@ export const TotalRate: Rate = { perSecond: 500, burst: 50 }
 export const PeerRate: Rate = { perSecond: 20, burst: 24 }
 /** For one peer, of those to where only its checks have come from: they may be replayed from anywhere. */
 export const UnprovenSourceRate: Rate = { perSecond: 5, burst: 8 }
-/** To an ip:port that has never answered, whoever named it. */
-export const SilentTargetRate: Rate = { perSecond: 2, burst: 3 }
+/** To an ip:port that has never answered, whoever named it, beside one for each authentic check from there. */
+export const SilentTargetRate: Rate = { perSecond: 1 / 60, burst: 3 }
+/** Answers to authentic checks from an ip:port that has never answered one. */
+export const SilentSourceRate: Rate = { perSecond: 2, burst: 3 }
 /** To an ip:port that has answered a check. */
 export const TargetRate: Rate = { perSecond: 10, burst: 5 }
 /** To all ports of an IP address from which no check has been answered. */
 export const SilentAddressRate: Rate = { perSecond: 10, burst: 36 }
 
-/** Many times what 500 checks a second can fill before the oldest bucket is full again, and so forgettable. */
-const MaxTargets = 8192
+/** What 500 checks a second fill in two minutes, when the first of them may nearly be sent again anyway. */
+const Generation = 65_536
 
 export class TokenBucket {
   readonly #perMs: number
@@ -46,29 +48,40 @@ export class TokenBucket {
     return this.#tokens > 1 - 1e-6 ? 0 : (1 - this.#tokens) / this.#perMs
   }
 
+  /** Gives back a token, unless none is missing. */
+  give(): void {
+    this.#tokens = Math.min(this.#burst, this.#tokens + 1)
+  }
+
   /** Takes the token that `waitMs` has just said to be there. */
   take(): void {
     this.#tokens -= 1
   }
 }
 
-/** The buckets of targets, shared by all peers that name them. Bounded: the least recently used go first. */
+/** The buckets of targets, shared by all peers that name them. Bounded: those not used for long go first. */
 export class TargetPacing {
-  readonly #silent = new Map<string, TokenBucket>()
-  readonly #answering = new Map<string, TokenBucket>()
-  readonly #silentAddresses = new Map<string, TokenBucket>()
-  readonly #answeringAddresses = new Map<string, true>()
+  readonly #silentRate: Rate
+  readonly #silent = new Remembered<TokenBucket>()
+  readonly #answering = new Remembered<TokenBucket>()
+  readonly #silentAddresses = new Remembered<TokenBucket>()
+  readonly #answeringAddresses = new Remembered<true>()
+
+  /** @param silentRate to an ip:port that has never answered */
+  constructor(silentRate: Rate) {
+    this.#silentRate = silentRate
+  }
 
   /** The buckets that a check to this target takes a token from. */
   bucketsOf(target: Endpoint): readonly TokenBucket[] {
     const key = endpointKey(target)
-    const answering = use(this.#answering, key)
+    const answering = this.#answering.use(key)
     if (answering !== undefined) return [answering]
-    const bucket = use(this.#silent, key) ?? keep(this.#silent, key, new TokenBucket(SilentTargetRate))
-    if (use(this.#answeringAddresses, target.address) === true) return [bucket]
+    const bucket = this.#silent.use(key) ?? this.#silent.keep(key, new TokenBucket(this.#silentRate))
+    if (this.#answeringAddresses.use(target.address) === true) return [bucket]
     const ofAddress =
-      use(this.#silentAddresses, target.address) ??
-      keep(this.#silentAddresses, target.address, new TokenBucket(SilentAddressRate))
+      this.#silentAddresses.use(target.address) ??
+      this.#silentAddresses.keep(target.address, new TokenBucket(SilentAddressRate))
     return [bucket, ofAddress]
   }
 
@@ -77,29 +90,53 @@ export class TargetPacing {
     return this.#answering.has(endpointKey(target))
   }
 
+  /** Notes an authentic check from there, which may be checked in turn however often it was already. */
+  asked(target: Endpoint): void {
+    this.#silent.use(endpointKey(target))?.give()
+  }
+
+  /** Lets all that never answered be asked anew. */
+  forgetSilent(): void {
+    this.#silent.clear()
+  }
+
   /** Notes that a target has answered a check, which only one who reads its datagrams can. */
   answered(target: Endpoint): void {
     const key = endpointKey(target)
-    if (use(this.#answering, key) === undefined) keep(this.#answering, key, new TokenBucket(TargetRate))
-    keep(this.#answeringAddresses, target.address, true)
+    if (this.#answering.use(key) === undefined) this.#answering.keep(key, new TokenBucket(TargetRate))
+    this.#answeringAddresses.keep(target.address, true)
   }
 }
 
-/** Looks up, and marks as used last. */
-function use<Value>(map: Map<string, Value>, key: string): Value | undefined {
-  const value = map.get(key)
-  if (value !== undefined) {
-    map.delete(key)
-    map.set(key, value)
-  }
-  return value
-}
+/** Keeps at least as many as a generation has, and at most two: those not used for that long are forgotten. */
+class Remembered<Value> {
+  #recent = new Map<string, Value>()
+  #older = new Map<string, Value>()
 
-function keep<Value>(map: Map<string, Value>, key: string, value: Value): Value {
-  map.set(key, value)
-  if (map.size > MaxTargets) {
-    const [oldest] = map.keys()
-    if (oldest !== undefined) map.delete(oldest)
+  has(key: string): boolean {
+    return this.#recent.has(key) || this.#older.has(key)
   }
-  return value
+
+  /** Looks up, and keeps it for longer. */
+  use(key: string): Value | undefined {
+    const recent = this.#recent.get(key)
+    if (recent !== undefined) return recent
+    const older = this.#older.get(key)
+    return older === undefined ? undefined : this.keep(key, older)
+  }
+
+  keep(key: string, value: Value): Value {
+    // Deleting the oldest, one by one, would take ever longer: a Map goes through those that were deleted.
+    if (this.#recent.size >= Generation) {
+      this.#older = this.#recent
+      this.#recent = new Map()
+    }
+    this.#recent.set(key, value)
+    return value
+  }
+
+  clear(): void {
+    this.#recent.clear()
+    this.#older.clear()
+  }
 }

@@ -13,6 +13,7 @@
 import { type Endpoint, endpointKey } from '../../core/machine.js'
 import type { Random } from '../../core/ports.js'
 import { type Candidate, candidateClass } from './candidate.js'
+import { MaxSignalled, makeRoom } from './candidate-room.js'
 import type { CheckCredentials } from './checks.js'
 import { PeerRate, TokenBucket, UnprovenSourceRate } from './pacing.js'
 import { type CheckUrgency, type PairedCandidate, RemoteCandidate } from './remote-candidate.js'
@@ -32,19 +33,14 @@ export type PathEvent =
   /** No path was found in good time. The search goes on, slowly. Once for each search. */
   | { readonly type: 'failed'; readonly peer: string }
 
-/** How many places a peer may signal, over time: the oldest one of no use makes room. */
-const MaxSignalledCandidates = 24
-/** How many pairs of those and of relays there may be beside. */
-const MaxRelayedPairs = 24
-/** How many more places it may send from. */
-const MaxPeerReflexiveCandidates = 8
-
 export interface PathAgentOptions {
   readonly peer: string
   readonly credentials: CheckCredentials
   readonly random: Random
   readonly failAfterMs: number
   readonly lostAfterMs: number
+  /** Until when checks only open this side's own NATs: the peer sends none yet, and its NAT is not to see any. */
+  readonly opensUntil: number
   readonly emit: (event: PathEvent) => void
   /** Has a candidate checked as soon as its turn comes; `noteSent` says when that was. */
   readonly check: (candidate: RemoteCandidate, urgency: CheckUrgency) => void
@@ -106,7 +102,7 @@ export class PathAgent {
   }
 
   noteSignalled(candidates: readonly Candidate[]): void {
-    this.#signalled = this.#signalled.concat(candidates).slice(-MaxSignalledCandidates)
+    this.#signalled = this.#signalled.concat(candidates).slice(-MaxSignalled)
   }
 
   /** Adds what the peer signalled, or names the kind of what is known already. */
@@ -136,6 +132,17 @@ export class PathAgent {
     if (this.#selected === undefined)
       for (const candidate of this.#candidates.values()) candidate.restart(now)
     this.#wake(now)
+  }
+
+  /** This machine is on another network now: what was out of reach may be within. */
+  handleNetworkChange(now: number): void {
+    for (const candidate of this.#candidates.values()) if (candidate.answers === 0) candidate.restart(now)
+    this.#wake(now)
+  }
+
+  /** Whether a check is to die on its way, since all that it is for is this side's own NATs. */
+  isToOpen(now: number, { address, answers, asked }: RemoteCandidate): boolean {
+    return now < this.#options.opensUntil && address.via === undefined && answers === 0 && !asked
   }
 
   /** Takes an authentic check from the peer: its source is checked in turn. */
@@ -195,6 +202,7 @@ export class PathAgent {
     // which puts off the time to judge: so judge here too.
     if (candidate === this.#selected) this.#judge(now, candidate)
     candidate.lastCheckAt = now
+    candidate.isStarved = false
     if (candidate.unanswered === 0) candidate.unansweredSince = now
     candidate.unanswered += 1
     if (candidate === this.#selected && !this.#lost) {
@@ -202,7 +210,9 @@ export class PathAgent {
     } else if (candidate.exhausted && this.#isContent()) {
       candidate.checkAt = undefined
     } else {
-      this.#schedule(now, candidate, candidate.roundGapMs(this.#options.random))
+      // One opener is enough: what it opens stays open for longer than this lasts.
+      const opensMs = this.isToOpen(now, candidate) ? this.#options.opensUntil - now : 0
+      this.#schedule(now, candidate, Math.max(candidate.roundGapMs(this.#options.random), opensMs))
     }
   }
 
@@ -210,6 +220,7 @@ export class PathAgent {
   postpone(now: number, candidate: RemoteCandidate, waitMs: number, urgency: CheckUrgency | undefined): void {
     this.#schedule(now, candidate, waitMs)
     candidate.postponed = urgency
+    candidate.isStarved = waitMs >= timing.StarvedMs
   }
 
   handleTimeout(now: number): void {
@@ -225,6 +236,10 @@ export class PathAgent {
       if (candidate.checkAt === undefined || candidate.checkAt > now) continue
       if (this.#isHeard(now, candidate)) {
         this.#schedule(now, candidate, this.#restMs(now, candidate))
+        continue
+      }
+      if (candidate.isStarved && this.#isContent()) {
+        candidate.checkAt = undefined
         continue
       }
       this.#check(candidate, candidate.postponed ?? (candidate === this.#selected ? 'heartbeat' : 'ordinary'))
@@ -245,7 +260,10 @@ export class PathAgent {
     const silent = misses >= timing.DistrustMisses && silenceMs >= timing.DistrustSilenceMs
     if (!this.#distrusted && (silent || misses >= timing.DistrustMissesAlone)) {
       this.#distrusted = true
-      for (const candidate of this.#candidates.values()) if (candidate !== selected) candidate.restart(now)
+      for (const candidate of this.#candidates.values()) {
+        // Where nobody ever answered there is no more reason to ask than before, until the peer is lost.
+        if (candidate !== selected && candidate.answers > 0) candidate.restart(now)
+      }
       this.#wake(now)
     }
     if (this.#distrusted && misses > 0 && this.#unheardMs(now, selected) >= this.#options.lostAfterMs) {
@@ -334,36 +352,17 @@ export class PathAgent {
   }
 
   #add(now: number, candidate: PairedCandidate): RemoteCandidate | undefined {
-    if (!this.#hasRoom(now, candidate)) {
-      this.#options.countSurplus()
-      return undefined
-    }
+    if (!this.#hasRoom(now, candidate)) return undefined
     const added = new RemoteCandidate(candidate, now)
     this.#candidates.set(added.key, added)
     this.#wake(now)
     return added
   }
 
-  /**
-   * Makes room, if need be, by forgetting the oldest candidate that has never answered, or else one that is
-   * long silent: after days of roaming all have answered once. The sorts have a room each, so that
-   * replayed checks from many sources do not push out what the peer signalled.
-   */
   #hasRoom(now: number, candidate: PairedCandidate): boolean {
-    const most = roomFor(candidate)
-    const sameSort = [...this.#candidates.values()].filter((each) => roomFor(each) === most)
-    if (sameSort.length < most.candidates) return true
-    const unused = sameSort.filter(
-      (candidate) => candidate !== this.#selected && candidate !== this.#lastSource,
-    )
-    const oldest =
-      unused.find(({ answers }) => answers === 0) ??
-      unused.find(({ heardAt = 0 }) => now - heardAt > timing.ForgottenMs)
-    if (oldest === undefined) return false
-    oldest.removed = true
-    this.#candidates.delete(oldest.key)
-    this.#options.countSurplus()
-    return true
+    const room = makeRoom(now, candidate, this.#candidates, [this.#selected, this.#lastSource])
+    if (room !== 'there') this.#options.countSurplus()
+    return room !== 'none'
   }
 
   #check(candidate: RemoteCandidate, urgency: CheckUrgency): void {
@@ -391,13 +390,4 @@ export class PathAgent {
       if (checkAt !== undefined) this.#wake(checkAt)
     }
   }
-}
-
-const Signalled = { candidates: MaxSignalledCandidates }
-const Relayed = { candidates: MaxRelayedPairs }
-const PeerReflexive = { candidates: MaxPeerReflexiveCandidates }
-
-function roomFor({ kind, address }: PairedCandidate): { readonly candidates: number } {
-  if (kind === 'prflx') return PeerReflexive
-  return address.via === undefined ? Signalled : Relayed
 }

@@ -22,10 +22,10 @@ import { CheckQueue } from './check-queue.js'
 import { CheckCredentials, readCheckUsername, tryDecode } from './checks.js'
 import { createCounters, type PathCounters } from './counters.js'
 import type { IceCredentials } from './credentials.js'
-import { TargetPacing, TokenBucket, TotalRate } from './pacing.js'
+import { SilentSourceRate, SilentTargetRate, TargetPacing, TokenBucket, TotalRate } from './pacing.js'
 import { PathAgent, type PathEvent } from './path-agent.js'
 import type { PairedCandidate, RemoteCandidate } from './remote-candidate.js'
-import { ResponseMs } from './timing.js'
+import { OpenerHops, ResponseMs } from './timing.js'
 
 export type { PathEvent } from './path-agent.js'
 
@@ -49,6 +49,8 @@ export interface PathPeerOptions {
   readonly remote: IceCredentials
   /** Where the peer says it can be reached; may be empty. Those no check may go to are left out. */
   readonly remoteCandidates: readonly Candidate[]
+  /** How long this side only opens its own NATs, ms: the peer has yet to hear of us. Default 0. */
+  readonly opensForMs?: number
 }
 
 interface Transaction {
@@ -63,6 +65,8 @@ const DrainMs = 10
 /** A datagram, and the base that it is to leave by. */
 export interface PathDatagram extends Datagram {
   readonly destination: Endpoint
+  /** How many routers it may pass; as many as usual by default. */
+  readonly hops?: number
 }
 
 export class Paths implements Machine<PathEvent, PathDatagram> {
@@ -76,9 +80,9 @@ export class Paths implements Machine<PathEvent, PathDatagram> {
   readonly #transactions = new Map<string, Transaction>()
   readonly #queue = new CheckQueue()
   readonly #pacing = new TokenBucket(TotalRate)
-  readonly #targets = new TargetPacing()
+  readonly #targets = new TargetPacing(SilentTargetRate)
   /** For answers to those who have answered nothing: whoever asks may bear a third party's address. */
-  readonly #answers = new TargetPacing()
+  readonly #answers = new TargetPacing(SilentSourceRate)
   /** Where each relay has what is sent to us. */
   readonly #relays = new Map<string, SocketAddress>()
   readonly #transmits: PathDatagram[] = []
@@ -97,7 +101,7 @@ export class Paths implements Machine<PathEvent, PathDatagram> {
    * Begins to look for a path to a peer. A peer that is there already is looked for anew.
    * @throws GonetError `path-too-many-peers` or `path-ufrag-in-use`. Then nothing has changed.
    */
-  add(now: number, peer: string, { local, remote, remoteCandidates }: PathPeerOptions): void {
+  add(now: number, peer: string, { local, remote, remoteCandidates, opensForMs = 0 }: PathPeerOptions): void {
     const { maxPeers = 1024, crypto, random, failAfterMs = 15_000, lostAfterMs = 15_000 } = this.#options
     const existing = this.#agents.get(peer)
     if (existing === undefined && this.#agents.size >= maxPeers) {
@@ -114,6 +118,7 @@ export class Paths implements Machine<PathEvent, PathDatagram> {
       random,
       failAfterMs,
       lostAfterMs,
+      opensUntil: now + opensForMs,
       emit: (event) => void this.#events.push(event),
       check: (candidate, urgency) => this.#queue.push({ agent, candidate }, urgency),
       isRelay: (via) => this.#relays.has(via),
@@ -153,6 +158,15 @@ export class Paths implements Machine<PathEvent, PathDatagram> {
     if (!this.#relays.delete(via)) return
     for (const agent of this.#agents.values()) {
       agent.removeRelay(now, via)
+      this.#settle(now, agent)
+    }
+  }
+
+  /** This machine is on another network now, from where nobody was ever asked. */
+  handleNetworkChange(now: number): void {
+    this.#targets.forgetSilent()
+    for (const agent of this.#agents.values()) {
+      agent.handleNetworkChange(now)
       this.#settle(now, agent)
     }
   }
@@ -254,6 +268,7 @@ export class Paths implements Machine<PathEvent, PathDatagram> {
       if (this.#mayAnswer(now, source)) {
         this.#transmits.push({ destination: source, bytes: agent.credentials.answer(request, source) })
       }
+      this.#targets.asked(source)
       agent.handleRequest(now, source)
       this.#settle(now, agent)
     }
@@ -348,7 +363,8 @@ export class Paths implements Machine<PathEvent, PathDatagram> {
     const transactionId = this.#options.random.bytes(TransactionIdBytes)
     this.#transactions.set(transactionKey(transactionId), { agent, candidate, sentAt: now })
     const bytes = agent.credentials.request(transactionId)
-    this.#transmits.push({ destination: candidate.address, bytes })
+    const hops = agent.isToOpen(now, candidate) ? { hops: OpenerHops } : {}
+    this.#transmits.push({ destination: candidate.address, bytes, ...hops })
     agent.noteCheckSent(now, candidate)
   }
 }

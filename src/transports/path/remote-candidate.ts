@@ -1,7 +1,7 @@
 import { type Endpoint, endpointKey } from '../../core/machine.js'
 import type { Random } from '../../core/ports.js'
 import { type CandidateKind, candidateClass } from './candidate.js'
-import { MissMs, RoundGapsMs, RttFactor, RttGainMs, SlowestRoundMs } from './timing.js'
+import { MissMs, RoundGapsMs, RttFactor, RttGainMs, SilentChecks, SlowestRoundMs } from './timing.js'
 
 /** Which checks go first when not all can: what the peer waits for, what carries traffic, the rest. */
 export type CheckUrgency = 'triggered' | 'heartbeat' | 'ordinary'
@@ -40,6 +40,8 @@ export class RemoteCandidate {
   queued: CheckUrgency | undefined
   /** How urgent the check is that was put off until `checkAt`; undefined where `checkAt` is its regular time. */
   postponed: CheckUrgency | undefined
+  /** Whether as much has gone there, for all peers together, as may go where nobody answers. */
+  isStarved = false
   /** Whether the peer is no longer looked for here. */
   removed = false
 
@@ -90,9 +92,9 @@ export class RemoteCandidate {
     return this.unanswered > 1 || (this.unanswered === 1 && now - (this.lastCheckAt ?? now) >= this.missMs)
   }
 
-  /** Whether all its rounds went unanswered, so that only slow ones are left. */
+  /** Whether it was checked often enough, with a direct path elsewhere. */
   get exhausted(): boolean {
-    return this.unanswered > RoundGapsMs.length
+    return this.unanswered >= (this.answers === 0 ? SilentChecks : RoundGapsMs.length + 1)
   }
 
   /** The time to the next round, after `unanswered` checks of which none was answered. */

@@ -2,6 +2,15 @@
 
 /** The gaps between the checks of a candidate that does not answer: at 0, 0.2, 0.5, 1, 2 … 15 s. */
 export const RoundGapsMs: readonly number[] = [200, 300, 500, 1000, 1500, 2000, 2500, 3000, 4000]
+/** How many routers an opener passes: those of a carrier and a home, and fewer than there are to another home. */
+export const OpenerHops = 5
+/** How many times what a backend usually takes the peer has to hear of us, before checks go all the way. */
+export const OpenerLatencies = 3
+
+/** So many of them go to one that has never answered where there is a direct path: as many as may go there at once. */
+export const SilentChecks = 3
+/** Who has to wait this long for leave to check has had its fill: the wait is for where nobody ever answered. */
+export const StarvedMs = 5000
 /** After those, while no path is there: every 15 s, then ever slower, but at least this often. */
 export const SlowestRoundMs = 60_000
 

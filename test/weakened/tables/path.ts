@@ -4,6 +4,7 @@ import type { Weakening } from '../weakening.js'
 const candidate = 'unit/candidate.test.ts'
 const pacing = 'unit/path-pacing.test.ts'
 const paths = 'unit/path.test.ts'
+const outsiders = 'sim/outsiders.test.ts'
 const messages = 'unit/stun-message.test.ts'
 const dropped = 'what is not authentic is dropped, counted, and has no effect > '
 
@@ -17,9 +18,9 @@ export const path: readonly Weakening[] = [
   },
   {
     rule: 'signalled candidates are bounded',
-    source: 'transports/path/path-agent.ts',
-    defence: 'if (sameSort.length < most.candidates) return true',
-    weakened: 'if (sameSort.length < Infinity) return true',
+    source: 'transports/path/candidate-room.ts',
+    defence: 'if (sameSort.length < Most[sort]) return',
+    weakened: 'if (sameSort.length < Infinity) return',
     attack: [
       pacing,
       'candidates are bounded > to 24 signalled ones and 8 that were seen, of each the latest',
@@ -85,11 +86,18 @@ export const path: readonly Weakening[] = [
     attack: [paths, `${dropped}an authentic request from 169.254.1.1, where no check may go`],
   },
   {
-    rule: 'a silent target gets two checks a second',
+    rule: 'a silent target gets three checks, and one a minute',
     source: 'transports/path/pacing.ts',
-    defence: 'SilentTargetRate: Rate = { perSecond: 2, burst: 3 }',
+    defence: 'SilentTargetRate: Rate = { perSecond: 1 / 60, burst: 3 }',
     weakened: 'SilentTargetRate: Rate = { perSecond: 20, burst: 30 }',
     attack: [pacing, 'checks are paced > to an ip:port that never answers, however many peers name it'],
+  },
+  {
+    rule: 'who has a direct path asks no more where others had asked enough',
+    source: 'transports/path/path-agent.ts',
+    defence: 'if (candidate.isStarved && this.#isContent()) {',
+    weakened: 'if (false) {',
+    attack: [outsiders, 'an outsider that 6 guests name as their address > sees three packets in all'],
   },
   {
     rule: 'targets are shared by all peers',
