@@ -107,7 +107,7 @@ export class Underlay implements Machine<UnderlayEvent, UnderlayTransmit> {
 
   constructor(options: UnderlayOptions) {
     this.#options = options
-    const { crypto, random, localAddresses, loopback, policy, relays = 0, stunServers } = options
+    const { crypto, random, localAddresses, loopback, policy = 'all', relays = 0, stunServers } = options
     this.#gathering = new Gathering({ random, localAddresses, servers: stunServers + relays })
     this.#paths = new Paths({ crypto, random, loopback, maxPeers: MaxPeers, direct: policy !== 'relay' })
     this.#relays = new Relays({ crypto, random, loopback })

@@ -1,7 +1,7 @@
 /** Every pair of NATs, held against what a pure oracle says of it. */
 import { describe, expect, it } from 'vitest'
 import { type Outcome, predictOutcome } from './nat-oracle.js'
-import { Calm, type SimulatedMember } from './simulated-internet.js'
+import { Calm, type SimulatedInternet, type SimulatedMember } from './simulated-internet.js'
 import { type NatPath, type NatType, NatTypes, natPath } from './simulated-nat.js'
 import { SimulatedRoom } from './simulated-room.js'
 
@@ -22,8 +22,12 @@ function isRelayed(members: readonly SimulatedMember[]): boolean {
   return members.some((member) => member.of('path').at(-1)?.kind === 'relay')
 }
 
-/** What the pair's path is after a second, when each has heard the other. */
-function outcomeOf(a: NatPath, b: NatPath, seed: string): 'direct' | 'relay' {
+/** A host and a guest who have told each other something. */
+function chat(
+  a: NatPath,
+  b: NatPath,
+  seed: string,
+): { internet: SimulatedInternet; members: SimulatedMember[] } {
   const simulated = new SimulatedRoom(seed, Calm)
   const { internet } = simulated
   const host = simulated.startHost({ behind: a })
@@ -32,8 +36,7 @@ function outcomeOf(a: NatPath, b: NatPath, seed: string): 'direct' | 'relay' {
   internet.runUntil('the guest has joined', 3000, () => guest.of('joined').length > 0)
   internet.post(guest, 'from the guest')
   internet.runUntil('it is shown', 1000, () => host.texts.length === 1)
-  internet.run(1000)
-  return isRelayed([host, guest]) ? 'relay' : 'direct'
+  return { internet, members: [host, guest] }
 }
 
 const Expected: Readonly<Record<Outcome, 'direct' | 'relay'>> = {
@@ -45,6 +48,20 @@ const Expected: Readonly<Record<Outcome, 'direct' | 'relay'>> = {
 
 describe('a host and a guest chat within seconds, and directly where that takes no search', () => {
   it.each(pairs)('%s and %s', (nameA, nameB, a, b) => {
-    expect(outcomeOf(a, b, `${nameA} and ${nameB}`)).toBe(Expected[predictOutcome(a, b)])
+    const { internet, members } = chat(a, b, `${nameA} and ${nameB}`)
+    internet.run(1000)
+    expect(isRelayed(members) ? 'relay' : 'direct').toBe(Expected[predictOutcome(a, b)])
+  })
+})
+
+describe('where it takes a search, they are direct once a port is found', () => {
+  it.each([
+    ['port-restricted', 'symmetric'],
+    ['symmetric-sequential', 'cgnat'],
+    ['firewall', 'address-symmetric'],
+  ] as const)('%s and %s', (a, b) => {
+    expect(predictOutcome(NatTypes[a], NatTypes[b])).toBe('direct by search')
+    const { internet, members } = chat(NatTypes[a], NatTypes[b], `a search, ${a} and ${b}`)
+    internet.runUntil('both send directly', 12_000, () => !isRelayed(members))
   })
 })
