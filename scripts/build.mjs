@@ -3,7 +3,7 @@
 // (scripts/code-cache.mjs).
 import { execFile } from 'node:child_process'
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { build } from 'esbuild'
@@ -81,15 +81,30 @@ const importsApart = {
   },
 }
 
-/** The thread that computes with passwords: a file of its own. */
-const thread = join(root, 'src', 'node', 'password', 'thread.ts')
-const threadApart = {
-  name: 'thread-apart',
+/** The thread that computes with passwords, and what makes an interface in a namespace: each a file of its own. */
+const programs = {
+  'thread-file': {
+    source: join(root, 'src', 'node', 'password', 'thread.ts'),
+    exported: 'threadFile',
+    file: 'password-thread.cjs',
+  },
+  'child-file': {
+    source: join(root, 'src', 'node', 'network', 'namespace-child.ts'),
+    exported: 'childFile',
+    file: 'namespace-child.cjs',
+  },
+}
+const programsApart = {
+  name: 'programs-apart',
   setup({ onLoad, onResolve }) {
-    onResolve({ filter: /\/thread-file\.js$/ }, () => ({ namespace: 'thread', path: 'thread-file' }))
-    onLoad({ filter: /./, namespace: 'thread' }, () => ({
-      contents: "exports.threadFile = __dirname + '/password-thread.cjs'",
+    onResolve({ filter: /\/(thread|child)-file\.js$/ }, ({ path }) => ({
+      namespace: 'program',
+      path: basename(path, '.js'),
     }))
+    onLoad({ filter: /./, namespace: 'program' }, ({ path }) => {
+      const { exported, file } = programs[path]
+      return { contents: `exports.${exported} = __dirname + '/${file}'` }
+    })
   },
 }
 
@@ -144,9 +159,11 @@ async function buildCommand() {
       entryPoints: [join(root, 'src', 'cli', 'run.ts')],
       outfile: join(bin, 'command.cjs'),
       ...cached,
-      plugins: [seldomApart, importsApart, threadApart, lateBuiltins],
+      plugins: [seldomApart, importsApart, programsApart, lateBuiltins],
     }),
-    build({ ...common, entryPoints: [thread], outfile: join(bin, 'password-thread.cjs') }),
+    ...Object.values(programs).map(({ source, file }) =>
+      build({ ...common, entryPoints: [source], outfile: join(bin, file) }),
+    ),
     build({
       ...common,
       entryPoints: [imports],

@@ -1,7 +1,7 @@
 /** What the documentation promises for a later version: not mistyped, only early. */
 import { UsageError } from '../core/errors.js'
 
-export const LaterCommands: readonly string[] = ['exec', 'shell', 'expose', 'forward']
+export const LaterCommands: readonly string[] = ['expose', 'forward']
 
 /** @param what as the user typed it, such as `gonet up` */
 export function notYet(what: string): UsageError {

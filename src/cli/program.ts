@@ -62,7 +62,7 @@ export function makeProgram(version: string, onExitCode: (exitCode: number) => v
       const commands = program.commands.map((command) => command.name())
       await join(room, options(), commands)
     })
-  addRunningRoomCommands(program, options)
+  addRunningRoomCommands(program, options, onExitCode)
   addInviteCommand(program, options)
   addServe(program, options)
   program

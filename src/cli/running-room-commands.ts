@@ -13,7 +13,12 @@ const Acts = [
   ['unban', 'let somebody come back; without a member, list who is kept out', '[member]'],
 ] as const
 
-export function addRunningRoomCommands(program: Command, options: () => GlobalOptions): void {
+/** @param onExitCode called with the exit code of a command that has run another */
+export function addRunningRoomCommands(
+  program: Command,
+  options: () => GlobalOptions,
+  onExitCode: (exitCode: number) => void,
+): void {
   program
     .command('up')
     .description('run what the configuration says, as a service')
@@ -76,6 +81,21 @@ export function addRunningRoomCommands(program: Command, options: () => GlobalOp
     .action(async ({ close }: { readonly close?: true }) => {
       const { leave } = await import('./commands/leave.js')
       await leave(close === true, options())
+    })
+  program
+    .command('exec')
+    .description('run a program in the network of a running room, in mode namespace')
+    .argument('<command...>', 'the program and its arguments, after --')
+    .action(async (command: readonly string[]) => {
+      const { runInside } = await import('./commands/exec.js')
+      onExitCode(await runInside(command, options()))
+    })
+  program
+    .command('shell')
+    .description('run a shell in the network of a running room, in mode namespace')
+    .action(async () => {
+      const { runInside } = await import('./commands/exec.js')
+      onExitCode(await runInside([process.env['SHELL'] ?? '/bin/sh'], options()))
     })
 }
 

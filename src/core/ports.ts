@@ -114,6 +114,8 @@ export interface InterfaceAddress {
 
 /** The network interface through which this machine's programs reach a room. */
 export interface IpInterface {
+  /** The process that holds the network namespace that it is in; undefined for this process's own. */
+  readonly namespace: number | undefined
   /**
    * Begins to read. Call it once.
    * @param onPackets takes whole IP packets of programs, several at a time, which belong to it

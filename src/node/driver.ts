@@ -162,6 +162,10 @@ export class Driver implements Room {
     if (abort?.aborted === true) this.#onAbort()
   }
 
+  get namespace(): number | undefined {
+    return this.#options.network?.namespace
+  }
+
   get asking(): readonly Named[] {
     return this.#options.machine.asking
   }

@@ -77,6 +77,11 @@ export interface Room {
    */
   revokeInvite(id: string): Invite
   /**
+   * The process that holds the network namespace in which programs reach the room; undefined where they do so from
+   * everywhere on this machine, or not at all.
+   */
+  readonly namespace: number | undefined
+  /**
    * Sends a member an ICMP echo request through the tunnel.
    * @param who a name, an overlay address, a public key or the beginning of one
    * @returns the round trip in ms, undefined where no reply came in 5 s

@@ -1,11 +1,13 @@
 /** Programs of the system's in a room: by network interfaces, the built command and real programs. */
+import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { ipCommand } from '../../src/node/network/ip-command.js'
 import { TunInterface } from '../../src/node/network/tun-interface.js'
 import { Lab, missingForLab, type Namespace } from '../lab/namespace.js'
+import { startBroker } from './broker.js'
 import { complaints, type Running, Workbench } from './workbench.js'
 
-const missing = missingForLab('setpriv')
+const missing = missingForLab('setpriv', 'unshare', 'nsenter')
 
 /** Addresses of documentation (RFC 5737): no test may reach beyond its namespaces. */
 const [HostLink, GuestLink] = ['192.0.2.1', '192.0.2.2']
@@ -97,7 +99,7 @@ describe.skipIf(missing.length > 0)('in mode tun', () => {
 
   it('leaves out a network that is used here, or is not for private use', async () => {
     const device = { close: () => undefined } as never
-    const options = { device, ip: ipCommand(['ip', 'netns', 'exec', guests.name]), mtu: 1280, isShared: true }
+    const options = { device, ip: ipCommand(['ip', 'netns', 'exec', guests.name]), mtu: 1280 }
     await guests.run('ip', 'tuntap', 'add', 'dev', 'gonet5', 'mode', 'tun')
     const network = new TunInterface({ ...options, name: 'gonet5' })
     const six = { address: 'fd00:1::2', prefixLength: 64 }
@@ -127,6 +129,52 @@ describe.skipIf(missing.length > 0)('in mode tun', () => {
     const options = ['--json', '--signal', 'mqtt', '--name', name, '--state', name]
     return [...options, ...settings.flatMap((each) => ['--set', each])]
   }
+})
+
+describe.skipIf(missing.length > 0)('in mode namespace', () => {
+  beforeAll(() => {
+    bench = new Workbench()
+  })
+  afterAll(() => bench.close())
+
+  it('programs run in the network of the room, and nowhere else', async () => {
+    const { url } = await startBroker(bench)
+    const start = (name: string, ...args: readonly string[]): Running => {
+      const settings = ['--set', `adapters.mqtt.url=${url}`, '--set', 'network.mode=namespace']
+      return bench.start('--json', '--signal', 'mqtt', '--name', name, '--state', name, ...settings, ...args)
+    }
+    const host = start('host', 'create')
+    const { room, address } = await host.next('room')
+    const guest = start('alice', 'join', room)
+    await guest.next('joined')
+    const server = bench.start('--state', 'host', 'exec', '--', process.execPath, '-e', Server)
+    await server.line(/listening/)
+    const fetching = [process.execPath, '-e', Client, `http://${address}:8080/`]
+    expect(await bench.run(['--state', 'alice', 'exec', '--', ...fetching])).toMatchObject({
+      code: 0,
+      stdout: '2000000\n',
+    })
+    server.signal('SIGTERM')
+    expect((await server.finished).code).toBe(143)
+    const script = 'ip -brief address show up; echo to stderr >&2; exit 7'
+    const { code, stdout, stderr } = await bench.run(['--state', 'alice', 'shell'], script)
+    expect([code, stderr]).toEqual([7, 'to stderr\n'])
+    expect(stdout.split('\n').map((line) => line.split(' ')[0])).toEqual(['lo', 'gonet0', ''])
+    const inside = bench.start('--state', 'alice', 'exec', '--', 'sh', '-c', 'echo $$; exec sleep 60')
+    const pid = await inside.line(/^\d+$/)
+    const interfaces = (): string => readFileSync(`/proc/${pid}/net/dev`, 'utf8')
+    expect(interfaces()).toContain('gonet0')
+    guest.signal('SIGKILL')
+    await guest.finished
+    expect(interfaces()).not.toContain('gonet0')
+    inside.signal('SIGTERM')
+    expect((await inside.finished).code).toBe(143)
+    const gone = await bench.run(['--state', 'alice', 'exec', '--', 'true'])
+    expect([gone.code, complaints(gone.stderr)]).toEqual([
+      2,
+      [expect.stringMatching(/^gonet: No room runs from /)],
+    ])
+  }, 40_000)
 })
 
 if (missing.length > 0 && process.env['CI'] === 'true') {

@@ -139,7 +139,7 @@ describe('arguments', () => {
     expect(err).toMatch(/^gonet: [^\n]+\n$/)
   })
 
-  it.each([...LaterCommands.map((name) => [[name]]), [['exec', '--', 'ls', '-l']], [['config', 'init']]])(
+  it.each([...LaterCommands.map((name) => [[name]]), [['expose', '--', 'ls', '-l']], [['config', 'init']]])(
     'says of %j that it comes later, and exits 2',
     async (args) => {
       const { exitCode, err } = await failure(...args)

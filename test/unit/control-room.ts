@@ -19,6 +19,7 @@ export const silent: Logger = {
 }
 
 export class FakeRoom implements Room {
+  readonly namespace = undefined
   readonly id: string
   readonly ready: Promise<void> = Promise.resolve()
   readonly events: AsyncIterable<RoomEvent> = none()

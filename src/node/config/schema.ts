@@ -37,7 +37,7 @@ export interface Config {
   }
   readonly network: {
     /** How programs reach the room: not at all, or through an interface of the system's (Linux). */
-    readonly mode: 'userspace' | 'tun'
+    readonly mode: 'userspace' | 'tun' | 'namespace'
     /** An IPv4 network such as `10.20.0.0/16`. */
     readonly subnet: string
     /** Bytes. */
@@ -97,7 +97,7 @@ const InterfaceName = /^[A-Za-z0-9][A-Za-z0-9_.-]{0,14}$/
 export const LaterKeys: ReadonlySet<string> = new Set(['transport.io', 'network.routes', 'metrics'])
 
 /** Likewise for values, by key. */
-export const LaterValues: ReadonlyMap<string, readonly string[]> = new Map([['network.mode', ['namespace']]])
+export const LaterValues: ReadonlyMap<string, readonly string[]> = new Map()
 
 /** Keys whose value is the text as it was written, whatever YAML takes it for. */
 export const SourceTextKeys: ReadonlySet<string> = new Set(['room'])
@@ -170,7 +170,10 @@ export function configSchema(
       ),
     }),
     network: section({
-      mode: z._default(described(z.enum(['userspace', 'tun']), 'How programs reach the room.'), 'userspace'),
+      mode: z._default(
+        described(z.enum(['userspace', 'tun', 'namespace']), 'How programs reach the room.'),
+        'userspace',
+      ),
       subnet: z._default(
         described(z.string(), "The room's IPv4 network; only the host's counts.").check(
           z.refine(isSubnet, 'expected auto or an IPv4 network from /8 to /30, such as 10.20.0.0/16'),

@@ -9,7 +9,7 @@ import { discoverNat, type NatReport } from '../nat-discovery.js'
 import type { State } from '../state.js'
 import { checkBackend, judgeBackends } from './backends.js'
 import { checkConfigFile, checkState } from './files.js'
-import { checkAbilities, checkClock, checkCryptography } from './machine.js'
+import { checkClock, checkCryptography, checkInterfaces } from './machine.js'
 import { checkPortMapping, type MappingCheck } from './mapping.js'
 import { natRows, type Sides, sidesOf } from './nat.js'
 import { checkNetwork, checkPort } from './network.js'
@@ -59,14 +59,14 @@ export async function diagnose(options: DiagnoseOptions): Promise<readonly Row[]
   const settled = await Promise.allSettled([
     watched('the network', context, () => checkNetwork({ ...composition, signal, limitMs })),
     checkPort(transport.port),
-    checkAbilities(signal),
+    checkInterfaces(loaded.config.network),
     Promise.all(loaded.config.signal.map((name) => backend(name, context))),
     nat(context),
     mapping(context),
     Promise.all(transport.turn.map((server) => relay(server, context))),
   ])
   signal.throwIfAborted()
-  const [network, port, abilities, backends, found, mapped, relays] = valuesOf(settled)
+  const [network, port, interfaces, backends, found, mapped, relays] = valuesOf(settled)
   const rows = [
     checkConfigFile(loaded),
     checkState(state),
@@ -84,7 +84,7 @@ export async function diagnose(options: DiagnoseOptions): Promise<readonly Row[]
       relays: workingOf(relays),
       policy: transport.policy,
     }),
-    ...abilities,
+    ...interfaces,
   ]
   if (room === undefined) return rows
   const visit = await watched('the room', context, () => checkRoom(room, { ...options, ...composition }))

@@ -1,13 +1,13 @@
-/** What this machine itself brings: cryptography, a clock, and on Linux what later versions can use. */
-import { execFile } from 'node:child_process'
-import { constants } from 'node:fs'
-import { open, readFile } from 'node:fs/promises'
-import { GonetError } from '../../core/errors.js'
+/** What this machine itself brings: cryptography, a clock, and on Linux network interfaces. */
+import { closeSync } from 'node:fs'
+import { explain, GonetError } from '../../core/errors.js'
 import type { Crypto, Random, Wall } from '../../core/ports.js'
+import type { Config } from '../config/schema.js'
+import { createNamespace } from '../network/namespace.js'
+import { createTun, unsupported } from '../network/tun-device.js'
 import { failed, type Row } from './row.js'
 
 const FirstPlausibleYear = 2026
-const UnshareMs = 2000
 
 /** Signs and seals something, and opens it again. */
 export function checkCryptography({
@@ -48,62 +48,41 @@ export function checkClock(wall: Wall): Row {
   return { what, state: 'warn', detail: `${detail}, which cannot be`, advice }
 }
 
-/** What a network interface of gonet's own would need. This version needs neither: nothing here is wrong. */
-export async function checkAbilities(signal: AbortSignal): Promise<readonly Row[]> {
-  if (process.platform !== 'linux') return []
-  const [tun, namespaces] = await Promise.all([openTun(), tryUserNamespace(signal)])
-  const rows = [
-    ['TUN', tun],
-    ['user namespaces', namespaces],
-  ] as const
-  return rows.map(([what, [isAble, said]]) => ({
-    what,
-    state: 'skipped',
-    detail: `${said}; this version does not use it`,
-    facts: { able: isAble },
-  }))
-}
-
-type Ability = readonly [isAble: boolean | null, said: string]
-
-async function openTun(): Promise<Ability> {
-  try {
-    await (await open('/dev/net/tun', constants.O_RDWR | constants.O_NONBLOCK)).close()
-    return [true, '/dev/net/tun can be opened']
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-    const why = { EACCES: 'no permission', EPERM: 'not permitted', ENOENT: 'there is none' }[code] ?? code
-    return [false, `/dev/net/tun cannot be opened: ${why}`]
+/** Makes what each `network.mode` of Linux's needs, and takes it down again. Who does not use it can do without. */
+export async function checkInterfaces({ mode }: Pick<Config['network'], 'mode'>): Promise<readonly Row[]> {
+  if (process.platform !== 'linux') {
+    return mode === 'userspace' ? [] : [failed('network', unsupported(process.platform))]
   }
+  const [tun, namespace] = await Promise.all([
+    problemOf(async () => closeSync(await createTun(AnyName))),
+    problemOf(async () => {
+      const { close, descriptor } = await createNamespace(AnyName)
+      closeSync(descriptor)
+      await close()
+    }),
+  ])
+  return [interfaceRow('tun', mode, tun), interfaceRow('namespace', mode, namespace)]
 }
 
-async function tryUserNamespace(signal: AbortSignal): Promise<Ability> {
-  const [clone, most, restricted] = await Promise.all(
-    [
-      '/proc/sys/kernel/unprivileged_userns_clone',
-      '/proc/sys/user/max_user_namespaces',
-      '/proc/sys/kernel/apparmor_restrict_unprivileged_userns',
-    ].map(readNumber),
-  )
-  const [isMade, said] = await unshare(signal)
-  if (isMade === true) return [true, 'can be made']
-  if (clone === 0) return [false, 'forbidden by kernel.unprivileged_userns_clone=0']
-  if (most === 0) return [false, 'forbidden by user.max_user_namespaces=0']
-  if (restricted === 1) return [isMade, `${said}; kernel.apparmor_restrict_unprivileged_userns is 1`]
-  return [isMade, said]
+/** The first number that is free: the name in force may be a running room's. */
+const AnyName = 'gonet%d'
+
+function interfaceRow(own: string, mode: string, problem: GonetError | undefined): Row {
+  const what = `network.mode ${own}`
+  const isUsed = own === mode
+  if (problem !== undefined && isUsed) return failed(what, problem)
+  const said = problem === undefined ? 'an interface can be made' : explain(problem)
+  const facts = { able: problem === undefined }
+  if (isUsed) return { what, state: 'ok', detail: said, facts }
+  return { what, state: 'skipped', detail: `${said}; the mode is ${mode}`, facts }
 }
 
-async function readNumber(path: string): Promise<number | undefined> {
-  const text = await readFile(path, 'utf8').catch(() => undefined)
-  return text === undefined ? undefined : Number(text.trim())
-}
-
-function unshare(signal: AbortSignal): Promise<Ability> {
-  return new Promise((resolve) => {
-    execFile('unshare', ['-Urn', 'true'], { timeout: UnshareMs, signal }, (error) => {
-      if (error === null) resolve([true, 'can be made'])
-      else if (error.code === 'ENOENT') resolve([null, 'not tried: there is no unshare'])
-      else resolve([false, 'cannot be made'])
-    })
-  })
+async function problemOf(attempt: () => Promise<void>): Promise<GonetError | undefined> {
+  try {
+    await attempt()
+    return undefined
+  } catch (error) {
+    if (error instanceof GonetError) return error
+    throw error
+  }
 }

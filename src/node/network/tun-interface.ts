@@ -6,6 +6,7 @@ import { overlaps, parseSubnet } from '../../core/overlay.js'
 import type { InterfaceAddress, IpInterface } from '../../core/ports.js'
 import { InterfaceAlias } from '../interfaces.js'
 import type { IpCommand } from './ip-command.js'
+import type { Namespace } from './namespace.js'
 import type { TunDevice } from './tun-device.js'
 
 export interface TunInterfaceOptions {
@@ -14,10 +15,8 @@ export interface TunInterfaceOptions {
   readonly ip: IpCommand
   /** Bytes. */
   readonly mtu: number
-  /** Whether it is among this machine's other interfaces, which it must not disturb. */
-  readonly isShared: boolean
-  /** Called when it has been taken down by `close`. */
-  readonly onClosed?: () => Promise<void>
+  /** Where it is, if not among this machine's other interfaces, which it must not disturb. */
+  readonly namespace?: Namespace
 }
 
 export class TunInterface implements IpInterface {
@@ -29,6 +28,10 @@ export class TunInterface implements IpInterface {
 
   constructor(options: TunInterfaceOptions) {
     this.#options = options
+  }
+
+  get namespace(): number | undefined {
+    return this.#options.namespace?.pid
   }
 
   start(onPackets: (packets: readonly Uint8Array[]) => void, onLost: (failure: GonetError) => void): void {
@@ -56,13 +59,13 @@ export class TunInterface implements IpInterface {
     this.#closed ??= (async () => {
       await this.#turn
       this.#options.device.close()
-      await this.#options.onClosed?.()
+      await this.#options.namespace?.close()
     })()
     return this.#closed
   }
 
   async #configure(addresses: readonly InterfaceAddress[]): Promise<readonly GonetError[]> {
-    const { ip, isShared, mtu, name } = this.#options
+    const { ip, mtu, name, namespace } = this.#options
     const wanted = addresses.map(formatAddress).join(' ')
     if (wanted === this.#addresses || this.#closed !== undefined) return []
     const isFirst = this.#addresses === ''
@@ -71,10 +74,11 @@ export class TunInterface implements IpInterface {
       await ip('link', 'set', 'dev', name, 'alias', InterfaceAlias, 'mtu', String(mtu))
       // Nobody is to be found on this link by what it says of itself. A kernel without IPv6 says nothing.
       await ip('link', 'set', 'dev', name, 'addrgenmode', 'none').catch(() => undefined)
+      if (namespace !== undefined) await ip('link', 'set', 'dev', 'lo', 'up')
     } else await ip('address', 'flush', 'dev', name)
     const problems: GonetError[] = []
     for (const each of addresses) {
-      const problem = isShared ? await this.#obstacle(each) : undefined
+      const problem = namespace === undefined ? await this.#obstacle(each) : undefined
       if (problem === undefined)
         await this.#add(each).catch((error: unknown) => problems.push(asGonet(error)))
       else problems.push(problem)
@@ -86,11 +90,12 @@ export class TunInterface implements IpInterface {
   }
 
   async #add(each: InterfaceAddress): Promise<void> {
-    const { ip, isShared, name } = this.#options
+    const { ip, name, namespace } = this.#options
     const isV6 = each.address.includes(':')
     // Nobody else can have a member's address: it comes from its key.
     await ip('address', 'add', formatAddress(each), 'dev', name, ...(isV6 ? ['nodad'] : []))
-    if (isShared) this.#networks.addSubnet(each.address, each.prefixLength, isV6 ? 'ipv6' : 'ipv4')
+    if (namespace === undefined)
+      this.#networks.addSubnet(each.address, each.prefixLength, isV6 ? 'ipv6' : 'ipv4')
   }
 
   /** A room's network comes from its host, who must not draw what goes elsewhere into the tunnel. */

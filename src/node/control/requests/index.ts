@@ -6,6 +6,7 @@ import { chat } from './chat.js'
 import { invite, invites, revokeInvite } from './invites.js'
 import { leave } from './leave.js'
 import { members } from './members.js'
+import { namespace } from './namespace.js'
 import { ping } from './ping.js'
 import { send } from './send.js'
 import { status } from './status.js'
@@ -23,6 +24,7 @@ export const requests: ReadonlyMap<string, AnyRequest> = new Map(
     checked(invites),
     checked(leave),
     checked(members),
+    checked(namespace),
     checked(ping),
     checked(revokeInvite),
     checked(send),
