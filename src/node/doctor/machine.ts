@@ -56,9 +56,9 @@ export async function checkInterfaces({ mode }: Pick<Config['network'], 'mode'>)
   const [tun, namespace] = await Promise.all([
     problemOf(async () => closeSync(await createTun(AnyName))),
     problemOf(async () => {
-      const { close, descriptor } = await createNamespace(AnyName)
-      closeSync(descriptor)
-      await close()
+      const made = await createNamespace(AnyName)
+      closeSync(made.descriptor)
+      await made.close()
     }),
   ])
   return [interfaceRow('tun', mode, tun), interfaceRow('namespace', mode, namespace)]

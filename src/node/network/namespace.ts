@@ -2,7 +2,7 @@
  * A network namespace of one's own, without root: a user namespace in which one is root makes it, and a process holds
  * it for as long as gonet runs (docs/decisions/0017). Linux.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, type StdioOptions, spawn } from 'node:child_process'
 import { closeSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
@@ -21,6 +21,8 @@ export interface Namespace {
   readonly descriptor: number
   /** The process that holds it. */
   readonly pid: number
+  /** Whether it still does: somebody may have ended it. */
+  readonly isHeld: boolean
   /** Lets go of it: it ends with the last program in it. Idempotent. */
   close(): Promise<void>
 }
@@ -44,7 +46,9 @@ export async function createNamespace(name: string): Promise<Namespace> {
   let holder: ChildProcess
   try {
     const args = ['-Urn', '--', 'sh', '-c', Holder, 'gonet', process.execPath, file, name]
-    holder = spawn('unshare', args, { stdio: ['pipe', 'ignore', 'pipe', theirs], env: environment() })
+    const stdio: StdioOptions = ['pipe', 'ignore', 'pipe', theirs]
+    // Away from the terminal, whose Ctrl-C is for gonet, which has a goodbye to say.
+    holder = spawn('unshare', args, { stdio, env: environment(), detached: true })
   } finally {
     closeSync(theirs)
   }
@@ -58,7 +62,14 @@ export async function createNamespace(name: string): Promise<Namespace> {
     const descriptor = await receive(libc, ours, holder)
     // It is a process of its own by now, whatever has been said.
     holder.stderr?.destroy()
-    return { descriptor, pid: holder.pid ?? 0, close }
+    return {
+      descriptor,
+      pid: holder.pid ?? 0,
+      get isHeld() {
+        return holder.exitCode === null && holder.signalCode === null
+      },
+      close,
+    }
   } catch (error) {
     holder.kill()
     await close()

@@ -31,7 +31,8 @@ export class TunInterface implements IpInterface {
   }
 
   get namespace(): number | undefined {
-    return this.#options.namespace?.pid
+    const { namespace } = this.#options
+    return namespace?.isHeld === true ? namespace.pid : undefined
   }
 
   start(onPackets: (packets: readonly Uint8Array[]) => void, onLost: (failure: GonetError) => void): void {
