@@ -23,6 +23,7 @@ export type {
   HeldAddress,
 } from './core/address-allocator.js'
 export { type ErrorDetails, GonetError, RefusedError, SignallingError, UsageError } from './core/errors.js'
+export type { AdmissionKind } from './core/messages.js'
 export type { Subnet } from './core/overlay.js'
 export type { Clock, Logger, Random } from './core/ports.js'
 export type {

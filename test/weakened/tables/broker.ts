@@ -47,8 +47,8 @@ export const broker: readonly Weakening[] = [
   {
     rule: 'a beacon is sealed under a key of the room id',
     source: 'core/sealing.ts',
-    defence: "return crypto.hkdfSha256(utf8(room), undefined, 'gonet/1 beacon', KeyBytes)",
-    weakened: "return crypto.hkdfSha256(utf8(''), undefined, 'gonet/1 beacon', KeyBytes)",
+    defence: "return crypto.hkdfSha256(keyMaterial(by), undefined, 'gonet/1 beacon', KeyBytes)",
+    weakened: "return crypto.hkdfSha256(keyMaterial(''), undefined, 'gonet/1 beacon', KeyBytes)",
     attack: [hostGuest, 'a beacon > cannot be read without the room id'],
   },
   {
@@ -81,8 +81,8 @@ export const broker: readonly Weakening[] = [
   {
     rule: 'a beacon says itself which record it is',
     source: 'core/host.ts',
-    defence: 'if (record.sender === message.epoch) this.#retractBeacon(message.epoch)',
-    weakened: 'this.#retractBeacon(record.sender)',
+    defence: 'if (record.sender === message.epoch) this.#retractBeacon(record.topic, message.epoch)',
+    weakened: 'this.#retractBeacon(record.topic, record.sender)',
     attack: [
       forgeries,
       'a host > is moved by no beacon of another key, and takes back none that another sender has laid',

@@ -32,7 +32,7 @@ export const flood: readonly Weakening[] = [
   {
     rule: 'a repeated join is answered at a pace',
     source: 'core/host.ts',
-    defence: 'if (now < (known.answeredAgainAt.get(adapter) ?? -Infinity) + AnswerAgainMs) {',
+    defence: 'if (now < (known.answeredAgainAt.get(name) ?? -Infinity) + AnswerAgainMs) {',
     weakened: 'if (false) {',
     attack: [
       hostGuest,

@@ -136,8 +136,8 @@ export const machine: readonly Weakening[] = [
   {
     rule: 'no password in a URL is shown',
     source: 'node/config/show-config.ts',
-    defence: "typeof value === 'string' ? maskUrlPasswords(value) : value",
-    weakened: 'value',
+    defence: 'maskInvites(maskUrlPasswords(value))',
+    weakened: 'maskInvites(value)',
     attack: [config, 'secrets > are masked in what is shown'],
   },
   {
